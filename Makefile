@@ -1,0 +1,53 @@
+# Everything runs in .venv, which is made with the first Python >= 3.11 that works. BROKER=4.3 (or 3.10) chooses the
+# RabbitMQ of the tests, ARGS goes to pytest.
+
+PYTHON := .venv/bin/python
+STAMP := .venv/installed
+PYTHONS := python3.13 python3.12 python3.11 python3
+
+.PHONY: demo test check fix bench clean help
+
+help:
+	@echo 'make demo    count words over the standard library, with failures injected'
+	@echo 'make test    all tests; BROKER=4.3 on that RabbitMQ, ARGS="-k name" for pytest'
+	@echo 'make check   linter, formatter, both type checkers'
+	@echo 'make fix     repair what the linter and the formatter can'
+	@echo 'make bench   measure throughput and latency'
+	@echo 'make clean   remove what was made here'
+
+demo: $(STAMP)
+	$(PYTHON) -m examples.wordcount.demo
+
+test: $(STAMP)
+	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	.venv/bin/basedpyright tests/typing
+
+fix: $(STAMP)
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+bench: $(STAMP)
+	$(PYTHON) -m benchmarks
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Tried by running: a version manager may leave commands on the path that only say which version is missing.
+$(STAMP): pyproject.toml
+	@python=; for each in $(PYTHONS); do \
+		if $$each -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$each; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Warren needs Python 3.11 or newer with its venv module, and none of these is that: $(PYTHONS).' >&2; \
+		echo 'Install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv), then run make again.' >&2; exit 1; \
+	fi; \
+	echo "setting up .venv with $$python"; $$python -m venv --clear .venv
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PYTHON) -m pip install --quiet --editable . --group dev
+	@touch $@

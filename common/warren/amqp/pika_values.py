@@ -1,0 +1,96 @@
+"""pika's values and errors to the seam's, and back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pika
+import pika.exceptions
+from pika.channel import Channel
+
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectFailed, ConnectionLost, Message
+from warren.topology import Binding, Exchange, Queue
+
+_REFUSED_FOR_GOOD = frozenset({403, 530})
+"""Wrong credentials; a vhost that is missing or not ours."""
+ABSENT = frozenset({403, 404})
+"""RabbitMQ 4.3 answers 403 to a passive look at a missing name when the user has no rights on it."""
+
+
+def declaration(channel: Channel, item: Exchange | Queue | Binding) -> Callable[[Callable[[Any], None]], object]:
+    if isinstance(item, Exchange):
+        arguments = dict(item.arguments)
+        return lambda done: channel.exchange_declare(
+            item.name, item.kind, durable=True, arguments=arguments, callback=done
+        )
+    if isinstance(item, Queue):
+        return lambda done: channel.queue_declare(
+            item.name,
+            durable=not item.exclusive,
+            exclusive=item.exclusive,
+            arguments=dict(item.arguments),
+            callback=done,
+        )
+    if item.to_exchange:
+        return lambda done: channel.exchange_bind(item.target, item.source, item.key, callback=done)
+    return lambda done: channel.queue_bind(item.target, item.source, item.key, callback=done)
+
+
+def properties(message: Message) -> pika.BasicProperties:
+    return pika.BasicProperties(  # type: ignore[no-untyped-call]
+        content_type=message.content_type,
+        headers=dict(message.headers) or None,
+        delivery_mode=2,
+        priority=message.priority,
+        correlation_id=message.correlation_id,
+        reply_to=message.reply_to,
+        expiration=None if message.expiration is None else str(message.expiration),
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )
+
+
+def message_of(had: pika.BasicProperties, body: bytes) -> Message:
+    headers: Mapping[str, object] = {str(_text(name)): value for name, value in (had.headers or {}).items()}
+    expiration = had.expiration
+    return Message(
+        body=body,
+        message_id=_text(had.message_id),
+        type=_text(had.type),
+        content_type=_text(had.content_type),
+        priority=had.priority,
+        timestamp=had.timestamp,
+        expiration=int(expiration) if expiration and expiration.isdigit() else None,
+        reply_to=_text(had.reply_to),
+        correlation_id=_text(had.correlation_id),
+        app_id=_text(had.app_id),
+        headers=headers,
+    )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Pika hands over short strings that are not UTF-8 as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def channel_error(reason: BaseException) -> AmqpError:
+    if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
+        return ChannelRefused(reason.reply_code, reason.reply_text)
+    return ConnectionLost(str(reason) or type(reason).__name__)
+
+
+def connect_failed(error: BaseException) -> ConnectFailed:
+    causes = [error]
+    for cause in causes:  # pika nests the reason in exceptions' arguments
+        causes.extend(nested for nested in _nested(cause) if nested not in causes)
+    for cause in causes:
+        # Only the broker's own word: a connection that breaks in the handshake looks like bad credentials to pika, too.
+        if isinstance(cause, pika.exceptions.ConnectionClosedByBroker) and cause.reply_code in _REFUSED_FOR_GOOD:
+            return ConnectFailed(f"{cause.reply_code} {cause.reply_text}", permanent=True)
+    return ConnectFailed(str(causes[-1]) or type(causes[-1]).__name__)
+
+
+def _nested(error: BaseException) -> list[BaseException]:
+    inner = [*error.args, *getattr(error, "exceptions", ()), getattr(error, "exception", None)]
+    return [item for item in inner if isinstance(item, BaseException)]

@@ -1,0 +1,214 @@
+"""The narrow seam to RabbitMQ: everything Warren asks of a broker, and nothing else.
+
+A `Connection` is one open connection. It never repairs itself: when anything is lost (socket, channel, consumer), `lost`
+is resolved once and the owner builds a new connection from declared state through the code path of the first start.
+Three engines satisfy the protocol: pika, aio-pika and memory; one conformance suite runs on all of them.
+"""
+
+import asyncio
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from warren.topology import Binding, Exchange, Queue
+
+Headers = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published or delivered: a body and the AMQP properties that Warren uses.
+
+    Always published persistent (delivery mode 2). `timestamp` is in whole seconds since the epoch, `expiration` in milliseconds.
+    """
+
+    body: bytes
+    message_id: str | None = None
+    type: str | None = None
+    content_type: str | None = None
+    priority: int | None = None
+    timestamp: int | None = None
+    expiration: int | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    app_id: str | None = None
+    headers: Headers = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """A message handed to a consumer, not settled yet.
+
+    `queue` is the broker's name of the queue it was consumed from; `channel` and `tag` belong to the engine and are
+    meaningless on any other connection: that is how a stale settle is recognised.
+    """
+
+    message: Message
+    queue: str
+    exchange: str
+    routing_key: str
+    redelivered: bool
+    tag: int
+    channel: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscription:
+    """A running consumer: its queue and the engine's handle of it.
+
+    `leaves_nothing` when no delivery of it can be settled after the cancel (no_ack, streams): its channel is closed then.
+    """
+
+    queue: str
+    channel: object
+    tag: str
+    leaves_nothing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Messages ready and consumers of a queue, as the broker counts them."""
+
+    ready: int
+    consumers: int
+
+
+class Settle(enum.Enum):
+    """The three things one can say about a delivery.
+
+    ACK removes it. GIVE_BACK returns it uncharged where the broker can (nack: uncharged on 4.3, charged before);
+    RETURN returns it charged to its delivery limit (reject).
+    """
+
+    ACK = "ack"
+    GIVE_BACK = "give back"
+    RETURN = "return"
+
+
+class StreamStart(enum.Enum):
+    """Where to start reading a stream when no timestamp is given."""
+
+    FIRST = "first"
+    NEXT = "next"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFrom:
+    """Start reading a stream at the chunk that holds this moment (seconds since the epoch)."""
+
+    timestamp: int
+
+
+StreamOffset = StreamStart | StreamFrom
+OnDelivery = Callable[[Delivery], None]
+
+
+class Connection(Protocol):
+    """One open connection; made by an engine's `connect`, used from the event loop it was made on."""
+
+    lost: asyncio.Future[str]
+    """Resolved once with the reason when the connection, one of its channels or consumers ends without our asking;
+
+    with `cancelled(queue)` when it was the broker that cancelled a consumer: its queue was deleted, or (RabbitMQ 4.3) an ack took too long.
+    """
+
+    @property
+    def blocked(self) -> bool:
+        """True between the broker's connection.blocked and connection.unblocked (memory or disk alarm)."""
+        ...
+
+    def publish(
+        self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
+    ) -> asyncio.Future[None]:
+        """Send now; the future is done when the broker confirms.
+
+        Fails with `Returned` (no queue took it), `Nacked`, `ChannelRefused` (code 404, 403, 406...) or `ConnectionLost`.
+        It has no deadline of its own.
+        """
+        ...
+
+    async def consume(
+        self,
+        queue: str,
+        on_delivery: OnDelivery,
+        *,
+        prefetch: int = 1,
+        no_ack: bool = False,
+        offset: StreamOffset | None = None,
+    ) -> Subscription:
+        """Consume on a channel of its own with a fresh tag; `on_delivery` is called on the loop, must not block or raise.
+
+        Fails with `ChannelRefused`; that costs nothing else of the connection.
+        """
+        ...
+
+    async def cancel(self, subscription: Subscription) -> None:
+        """Take no new deliveries; those already handed over may still be settled."""
+        ...
+
+    def settle(self, delivery: Delivery, how: Settle) -> bool:
+        """Settle a delivery; False when it is stale: its channel is gone and the broker has it back already."""
+        ...
+
+    async def declare(self, *items: Exchange | Queue | Binding) -> None:
+        """Declare in order. Fails with `ChannelRefused` (406 when the broker holds it with other arguments)."""
+        ...
+
+    async def exists(self, item: Exchange | Queue) -> bool:
+        """Whether an exchange or queue of that name is there (a passive declaration)."""
+        ...
+
+    async def depth(self, queue: str) -> Depth | None:
+        """Ready messages and consumers, or None when there is no such queue."""
+        ...
+
+    async def close(self) -> None:
+        """Close in order, at once when already lost; deliveries not settled go back to their queues."""
+        ...
+
+
+def cancelled(queue: str) -> str:
+    """Return the reason of a loss that began with the broker's cancelling a consumer of this queue."""
+    return f"the broker cancelled the consumer of queue {queue!r}"
+
+
+class AmqpError(Exception):
+    """The broker or the connection said no; translated to the public errors at the edge."""
+
+
+class ConnectionLost(AmqpError):
+    """The connection ended; what was in flight has an unknown fate."""
+
+
+class ConnectFailed(AmqpError):
+    """No connection could be made; `permanent` when trying again cannot help (credentials, vhost)."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class Returned(AmqpError):
+    """A mandatory message matched no queue and came back."""
+
+
+class Nacked(AmqpError):
+    """The broker refused the message (a full queue with reject-publish)."""
+
+
+class ChannelRefused(AmqpError):
+    """The broker closed the channel over what was asked: 403 access, 404 not found, 405 locked, 406 precondition."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code} {text}")
+        self.code = code
+        self.text = text
+
+    @property
+    def permanent(self) -> bool:
+        """Whether asking again cannot help: no permission, or other arguments.
+
+        A 404 passes: a broker that starts or stops says it of queues whose node is "down or inaccessible".
+        """
+        return self.code in {403, 406}

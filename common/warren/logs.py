@@ -1,0 +1,113 @@
+"""Events as log lines, by structlog: JSON for machines, columns for a terminal."""
+
+import logging
+import sys
+from dataclasses import asdict
+
+import structlog
+from structlog.typing import Processor
+
+from warren.events import (
+    BrokerConnected,
+    BrokerLost,
+    Event,
+    JobBuried,
+    JobEnded,
+    JobEnqueued,
+    JobInterrupted,
+    JobProgress,
+    JobRefused,
+    JobStarted,
+    ProcessExited,
+    ProcessStarted,
+    PublishDelayed,
+    Published,
+    RedeliveryRecognised,
+    StaleSettle,
+    WorkerDraining,
+    WorkerReady,
+    WorkerStopped,
+)
+
+_LINES: dict[type, tuple[int, str]] = {
+    JobEnqueued: (logging.DEBUG, "job enqueued"),
+    JobStarted: (logging.DEBUG, "job started"),
+    JobProgress: (logging.INFO, "job progress"),
+    JobInterrupted: (logging.WARNING, "job given back, it will run again elsewhere"),
+    JobBuried: (logging.ERROR, "job is a dead letter; see `warren dead show`"),
+    JobRefused: (logging.WARNING, "job refused"),
+    RedeliveryRecognised: (logging.INFO, "job was delivered again and is not run twice"),
+    StaleSettle: (logging.WARNING, "connection was gone before the ack; waiting for the redelivery"),
+    Published: (logging.DEBUG, "publish confirmed"),
+    PublishDelayed: (logging.WARNING, "cannot publish an outcome yet, trying again; the job stays unacked"),
+    BrokerLost: (logging.WARNING, "broker connection lost, rebuilding it"),
+    ProcessStarted: (logging.DEBUG, "pool process ready"),
+    WorkerReady: (logging.INFO, "worker ready"),
+    WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),
+    WorkerStopped: (logging.INFO, "worker stopped"),
+}
+
+
+def configure(level: str, form: str) -> None:
+    """Send this process's logs, structlog's and the standard library's, to standard error.
+
+    Args:
+        level: debug, info, warning or error.
+        form: json, console, or auto.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    # What these say of a lost connection is said by our own events, once.
+    for noisy in ("pika", "aio_pika", "aiormq"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class LogSubscriber:
+    """Writes one line per event."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("warren")
+
+    def __call__(self, event: Event) -> None:
+        level, text = _line(event)
+        if self._log.is_enabled_for(level):
+            self._log.log(
+                level, text, **{name: value for name, value in asdict(event).items() if value not in ("", None)}
+            )
+
+
+def _line(event: Event) -> tuple[int, str]:
+    if isinstance(event, JobEnded):
+        return {"done": (logging.INFO, "job done"), "cancelled": (logging.INFO, "job cancelled")}.get(
+            event.outcome,
+            (logging.WARNING, "job will be retried" if event.delay is not None else "job failed"),
+        )
+    if isinstance(event, BrokerConnected):
+        return logging.INFO, "broker connected again" if event.again else "broker connected"
+    if isinstance(event, ProcessExited):
+        level = logging.DEBUG if event.reason == "stopped" else logging.ERROR
+        return level, "pool process ended"
+    return _LINES[type(event)]

@@ -1,0 +1,163 @@
+"""Events as Prometheus metrics, in the parent only; what pool processes count arrives as deltas (see warren.user_metrics)."""
+
+import functools
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from warren.events import (
+    BrokerConnected,
+    BrokerLost,
+    Event,
+    JobBuried,
+    JobEnded,
+    JobEnqueued,
+    JobInterrupted,
+    JobRefused,
+    JobStarted,
+    ProcessExited,
+    Published,
+    StaleSettle,
+)
+
+_JOB = ("queue", "task")
+_RUN_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+_WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200, 43200)
+_CONFIRM_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
+
+_HISTOGRAMS = {
+    "warren_job_duration_seconds": ("Run time of attempts.", _JOB, _RUN_SECONDS),
+    "warren_job_wait_seconds": ("Time from ready to run to started.", _JOB, _WAIT_SECONDS),
+    "warren_job_attempts": ("Attempts a job needed to end.", _JOB, (1, 2, 3, 5, 8, 13)),
+    "warren_publish_confirm_seconds": ("Time from publishing to the broker's confirm.", (), _CONFIRM_SECONDS),
+}
+_COUNTERS = {
+    "warren_jobs_enqueued_total": ("Jobs whose publish was confirmed.", _JOB),
+    "warren_jobs_finished_total": ("Attempts that ended, by outcome.", (*_JOB, "outcome")),
+    "warren_dead_letters_total": ("Dead letters written.", (*_JOB, "reason")),
+    "warren_pool_exits_total": ("Pool processes that ended.", ("reason",)),
+    "warren_broker_reconnects_total": ("Times the broker connection was rebuilt.", ()),
+    "warren_stale_acks_total": ("Deliveries whose connection was gone at the ack.", ()),
+}
+_GAUGES = {
+    "warren_jobs_running": ("Jobs being run now.", _JOB),
+    "warren_slots": ("Pool processes by state: free, busy, starting.", ("state",)),
+    "warren_broker_connected": ("1 while connected and consuming.", ()),
+    "warren_build_info": ("Always 1; the versions are labels.", ("version", "python")),
+}
+METRIC_NAMES = frozenset({*_HISTOGRAMS, *_COUNTERS, *_GAUGES})
+
+
+class Metrics:
+    """Every Warren metric on one registry; an event subscriber. Only touched from one thread at a time per metric."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._of: dict[str, MetricWrapperBase] = {}
+        for name, (text, labels, buckets) in _HISTOGRAMS.items():
+            self._of[name] = Histogram(name, text, labels, buckets=buckets, registry=registry)
+        for name, (text, labels) in _COUNTERS.items():
+            self._of[name] = Counter(name, text, labels, registry=registry)
+        for name, (text, labels) in _GAUGES.items():
+            self._of[name] = Gauge(name, text, labels, registry=registry)
+        self._gauge("warren_build_info", package_version(), platform.python_version()).set(1)
+        for state in ("free", "busy", "starting"):
+            self._gauge("warren_slots", state).set(0)
+        for reason in ("crashed", "killed", "stopped"):
+            self._counter("warren_pool_exits_total", reason)
+
+    def set_slots(self, *, free: int, busy: int, starting: int) -> None:
+        """Set how many pool processes are in each state."""
+        for state, number in (("free", free), ("busy", busy), ("starting", starting)):
+            self._gauge("warren_slots", state).set(number)
+
+    def counter(self, name: str) -> Counter | None:
+        """Return one of our counters by its sample name, for adding what a pool process counted."""
+        found = self._of.get(name)
+        return found if isinstance(found, Counter) else None
+
+    def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case an event
+        match event:
+            case JobEnqueued():
+                self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc()
+                self._histogram("warren_publish_confirm_seconds").observe(event.seconds)
+            case JobStarted():
+                self._gauge("warren_jobs_running", event.queue, event.task).inc()
+                self._histogram("warren_job_wait_seconds", event.queue, event.task).observe(event.waited)
+            case JobEnded():
+                self._ended(event)
+            case JobInterrupted():
+                self._gauge("warren_jobs_running", event.queue, event.task).dec()
+            case JobRefused():
+                self._counter("warren_jobs_finished_total", event.queue, _bounded(event), event.outcome).inc()
+            case JobBuried():
+                self._counter("warren_dead_letters_total", event.queue, _bounded(event), event.reason).inc()
+            case Published():
+                self._histogram("warren_publish_confirm_seconds").observe(event.seconds)
+            case ProcessExited():
+                self._counter("warren_pool_exits_total", event.reason).inc()
+            case StaleSettle():
+                self._counter("warren_stale_acks_total").inc()
+            case BrokerConnected():
+                self._gauge("warren_broker_connected").set(1)
+                if event.again:
+                    self._counter("warren_broker_reconnects_total").inc()
+            case BrokerLost():
+                self._gauge("warren_broker_connected").set(0)
+            case _:
+                pass
+
+    def _ended(self, event: JobEnded) -> None:
+        self._gauge("warren_jobs_running", event.queue, event.task).dec()
+        self._counter("warren_jobs_finished_total", event.queue, event.task, event.outcome).inc()
+        self._histogram("warren_job_duration_seconds", event.queue, event.task).observe(event.seconds)
+        if event.delay is None:
+            self._histogram("warren_job_attempts", event.queue, event.task).observe(event.attempt)
+
+    def _counter(self, name: str, *labels: str) -> Counter:
+        return self._child(name, labels)  # type: ignore[return-value]
+
+    def _gauge(self, name: str, *labels: str) -> Gauge:
+        return self._child(name, labels)  # type: ignore[return-value]
+
+    def _histogram(self, name: str, *labels: str) -> Histogram:
+        return self._child(name, labels)  # type: ignore[return-value]
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> MetricWrapperBase:
+        metric = self._of[name]
+        return metric.labels(*labels) if labels else metric
+
+
+def _bounded(event: JobRefused | JobBuried) -> str:
+    """A task's name as a label, only where it is one of ours: anybody can publish any number of others."""
+    return "" if event.reason == "unknown_task" else event.task
+
+
+class ProducerMetrics:
+    """The metrics of an application that only enqueues; an event subscriber."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        text, labels = _COUNTERS["warren_jobs_enqueued_total"]
+        self._enqueued = Counter("warren_jobs_enqueued_total", text, labels, registry=registry)
+        text, labels, buckets = _HISTOGRAMS["warren_publish_confirm_seconds"]
+        self._confirm = Histogram("warren_publish_confirm_seconds", text, labels, buckets=buckets, registry=registry)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, JobEnqueued):
+            self._enqueued.labels(event.queue, event.task).inc()
+            self._confirm.observe(event.seconds)
+
+
+@functools.cache
+def of_application() -> ProducerMetrics:
+    """Return the metrics on prometheus-client's default registry, which the application exposes or not as it likes."""
+    return ProducerMetrics(REGISTRY)
+
+
+def package_version() -> str:
+    """Return Warren's version."""
+    try:
+        return version("warren")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

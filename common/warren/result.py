@@ -1,0 +1,72 @@
+"""A result's message: what a job came to, published once for whoever waits and whoever keeps history."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from warren.amqp.seam import Message
+from warren.job import APP_ID, CONTENT_TYPE, Job, new_id
+from warren.states import JobState
+
+NOBODY = "-"
+"""Routing key of a result that nobody in particular waits for; history still gets it."""
+
+
+class ItemFailure(msgspec.Struct, frozen=True):
+    """Why one item of a chunk failed for good."""
+
+    error: str
+    error_type: str = ""
+    traceback: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is published about a job.
+
+    For a chunk, `items` and `failed` hold what is new, by place; `state` stays `running` until no item is left.
+    """
+
+    id: str
+    task: str
+    queue: str
+    state: JobState
+    attempt: int
+    finished_at: float
+    worker: str = ""
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    reason: str = ""
+    error: str = ""
+    error_type: str = ""
+    traceback: str = ""
+    items: dict[int, msgspec.Raw] | None = None
+    failed: dict[int, ItemFailure] | None = None
+
+
+def to_message(result: Result, job: Job) -> tuple[Message, str]:
+    """Return the message of a result and its routing key."""
+    message = Message(
+        body=msgspec.json.encode(result),
+        message_id=new_id(result.finished_at),
+        correlation_id=job.id,
+        type=result.state.value,
+        content_type=CONTENT_TYPE,
+        timestamp=int(result.finished_at),
+        app_id=APP_ID,
+        headers=_trace(job.foreign),
+    )
+    return message, job.reply_to or NOBODY
+
+
+def from_message(message: Message) -> Result | None:
+    """Read a result; None for a message that is none."""
+    try:
+        return _RESULT.decode(message.body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _trace(foreign: Mapping[str, object]) -> dict[str, object]:
+    return {name: foreign[name] for name in ("traceparent", "tracestate") if name in foreign}
+
+
+_RESULT = msgspec.json.Decoder(Result)

@@ -1,0 +1,195 @@
+"""What Warren declares on a broker, as pure data: exchanges, queues, bindings, and their names.
+
+Arguments of a queue are final on RabbitMQ, so they are few; what an operator may want to change later is a policy.
+Sources: quorum queues and at-least-once dead-lettering (rabbitmq.com/docs/quorum-queues), alternate exchanges (rabbitmq.com/docs/ae).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from warren.errors import InvalidName
+
+DELAY_LEVELS = 29
+"""Binary levels of 100 ms: 2**29 * 0.1 s is 621 days, so a year fits."""
+DELAY_UNIT_MS = 100
+DELIVERY_LIMIT = 20
+"""How often the broker hands a job out again after a worker died with it, before it becomes a dead letter by itself."""
+UNLIMITED_DELIVERIES = 1_000_000_000
+"""For dead letters, which are looked at often: -1 means "at once" on RabbitMQ 3.10, and no limit means 20 on 4.x."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+
+Arguments = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange: kind is `direct`, `topic` or `fanout`."""
+
+    name: str
+    kind: str
+    arguments: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue, or with `exclusive` one that lives and dies with the connection that declares it."""
+
+    name: str
+    arguments: Arguments = field(default_factory=dict)
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """From an exchange to a queue, or to another exchange."""
+
+    source: str
+    target: str
+    key: str
+    to_exchange: bool = False
+
+
+Item = Exchange | Queue | Binding
+
+
+def check_name(name: str, what: str) -> str:
+    """Return the name of a queue or namespace unchanged, or say why it cannot be one.
+
+    Raises:
+        InvalidName: not 1 to 100 letters, digits, `_ . : -`, or starting with a sign.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidName(what, name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Every broker name of one namespace; several installations share a vhost by having different ones."""
+
+    namespace: str = "warren"
+
+    def __post_init__(self) -> None:
+        check_name(self.namespace, "namespace")
+
+    @property
+    def jobs(self) -> str:
+        return f"{self.namespace}.jobs"
+
+    @property
+    def results(self) -> str:
+        return f"{self.namespace}.results"
+
+    @property
+    def dead(self) -> str:
+        return f"{self.namespace}.dead"
+
+    @property
+    def delay_out(self) -> str:
+        return f"{self.namespace}.delay.out"
+
+    @property
+    def delays_ready(self) -> str:
+        return f"{self.namespace}.delay.ready"
+
+    def delay(self, level: int) -> str:
+        return f"{self.namespace}.delay.{level:02d}"
+
+    def queue(self, name: str) -> str:
+        return f"{self.namespace}.queue.{name}"
+
+    def queue_of(self, broker_name: str) -> str:
+        """Return the user's name of a work queue, given the broker's."""
+        return broker_name.removeprefix(f"{self.namespace}.queue.")
+
+    def reply(self, unique: str) -> str:
+        return f"{self.namespace}.reply.{unique}"
+
+
+def base(names: Names) -> Iterator[Item]:
+    """Exchanges and queues that every installation has, whatever its queues: jobs, results, dead letters."""
+    yield Exchange(names.jobs, "direct")
+    yield Exchange(names.results, "topic")
+    yield Exchange(names.dead, "fanout")
+    yield Queue(names.dead, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
+    yield Binding(names.dead, names.dead, "")
+    yield Queue(names.results, RESULT_STREAM)
+    yield Binding(names.results, names.results, "#")
+    # Jobs come out of the delay here. One whose queue was deleted meanwhile is a dead letter, and never blocks the others.
+    yield Exchange(names.delay_out, "topic", {"alternate-exchange": names.dead})
+
+
+RESULT_STREAM: Arguments = {
+    "x-queue-type": "stream",
+    "x-max-age": "1D",
+    "x-max-length-bytes": 2_000_000_000,
+    "x-stream-max-segment-size-bytes": 20_000_000,
+}
+"""Results are kept for a day for whoever asks later by id; retention works by whole segments, hence small ones."""
+
+
+def work_queue(names: Names, queue: str) -> Iterator[Item]:
+    """Everything one queue of jobs needs besides `base`.
+
+    Raises:
+        InvalidName: see `check_name`.
+    """
+    name = names.queue(check_name(queue, "queue"))
+    yield Queue(
+        name,
+        {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": names.dead,
+            "x-dead-letter-routing-key": queue,
+            # At-least-once dead-lettering is silently at-most-once without reject-publish.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+    yield Binding(names.jobs, name, queue)
+    # Exactly one word per level, so that the queue `b` never also receives what is meant for `a.b`.
+    yield Binding(names.delay_out, name, "*." * DELAY_LEVELS + queue)
+
+
+def delays(names: Names) -> Iterator[Item]:
+    """The levels of the delay: a job enters at its highest bit and falls from level to level, waiting 2**n units where its bit is 1.
+
+    Each level is a topic exchange and a quorum queue whose TTL is its time; dead-lettering carries the job to the next level.
+    The design is NServiceBus's (docs.particular.net/transports/rabbitmq/delayed-delivery).
+    """
+    for level in range(DELAY_LEVELS):
+        name, below = names.delay(level), names.delay(level - 1) if level else names.delay_out
+        yield Exchange(name, "topic")
+        yield Queue(
+            name,
+            {
+                "x-queue-type": "quorum",
+                "x-message-ttl": DELAY_UNIT_MS * 2**level,
+                "x-dead-letter-exchange": below,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+                # A level is never consumed, but RabbitMQ 4 counts for its own purposes: be explicit, as everywhere.
+                "x-delivery-limit": DELIVERY_LIMIT,
+            },
+        )
+        place = "*." * (DELAY_LEVELS - 1 - level)
+        yield Binding(name, name, f"{place}1.#")
+        yield Binding(name, below, f"{place}0.#", to_exchange=True)
+    yield delays_marker(names)
+
+
+def delays_marker(names: Names) -> Exchange:
+    """Declared last, so that one look tells whether all levels are there: declaring them takes about a second."""
+    return Exchange(names.delays_ready, "fanout")
+
+
+def everything(names: Names, queues: tuple[str, ...]) -> tuple[Item, ...]:
+    """The whole plan for a namespace and these queues, in an order in which it can be declared."""
+    return (
+        *base(names),
+        *delays(names),
+        *(item for queue in queues for item in work_queue(names, queue)),
+    )

@@ -1,0 +1,59 @@
+"""Running a worker in the foreground, for `warren worker` and `warren up`: its options, its logs, its readiness."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from warren.console.output import emit
+from warren.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+_OPTIONS = {
+    "processes": ("N", "Of the pool; one per CPU by default."),
+    "name": ("NAME", "Of this worker in logs, results and dead letters."),
+    "grace_period": ("SECONDS", "How long running jobs may take when it stops; 30 by default."),
+    "http_host": ("HOST", "Where /metrics, /livez and /readyz are served."),
+    "http_port": ("PORT", "0 for a free one, -1 for none; 9464 by default."),
+    "start_method": ("METHOD", "Of pool processes: forkserver or spawn."),
+    "log_level": ("LEVEL", "debug, info, warning or error."),
+    "log_format": ("FORMAT", "json, console, or auto."),
+    "declare": ("BOOL", "false: an administrator declares, by `warren topology apply`."),
+    "engine": ("NAME", "Client library: pika or aio_pika."),
+    "heartbeat": ("SECONDS", "Of the connection."),
+    "connect_timeout": ("SECONDS", "For one attempt to reach one broker."),
+    "publish_timeout": ("SECONDS", "Until a publish must be confirmed."),
+    "payload_limit": ("BYTES", "Of a job, and of a result."),
+}
+"""Settings of a worker by name; with the queues, and what every command takes, these are all there are."""
+
+
+def worker_options(function: F) -> F:
+    """Add an option for every setting of a worker; their values are checked where all settings are."""
+    for name, (metavar, what) in reversed(_OPTIONS.items()):
+        function = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=what)(function)
+    queue = click.option("--queue", "-q", multiple=True, metavar="NAME", help="A queue to serve; repeat it for more.")
+    return queue(function)
+
+
+def serve(modules: Sequence[str], settings: Settings, *, as_json: bool) -> None:
+    """Run a worker until it is told to stop.
+
+    Raises:
+        WorkerStartError: it could not begin.
+    """
+    from warren import logs  # noqa: PLC0415 - the worker's imports cost, and `--help` needs none of them
+    from warren.events import Event, WorkerReady  # noqa: PLC0415
+    from warren.worker import Worker  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format)
+    log = logs.LogSubscriber()
+
+    def tell(event: Event) -> None:
+        log(event)
+        if as_json and isinstance(event, WorkerReady):
+            emit(event)
+
+    Worker(modules, settings, on_event=tell).run()

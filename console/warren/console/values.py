@@ -1,0 +1,36 @@
+"""Kinds of values on the command line, beyond click's own: callbacks of its parameters."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+
+def json_or_text(word: str) -> Any:
+    """Return a word as the JSON it is, or as it stands."""
+    try:
+        return msgspec.json.decode(word)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return word
+
+
+def each_json_or_text(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[Any, ...]:
+    """Read every word by `json_or_text`."""
+    return tuple(json_or_text(word) for word in words)
+
+
+def json_object(_: click.Context, __: click.Parameter, text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise click.BadParameter(f'{text!r} is no JSON object such as {{"size": 64}}: {error}') from error
+
+
+def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """Read a date and time as ISO 8601."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no moment such as 2030-12-24T18:00:00+01:00") from error

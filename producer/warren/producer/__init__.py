@@ -1,0 +1,7 @@
+"""Enqueue jobs: `Producer` for blocking code, `AsyncProducer` for asyncio."""
+
+from warren.producer.asynchronous import AsyncProducer
+from warren.producer.blocking import Producer
+from warren.producer.handles import AsyncHandle, AsyncMapHandle, Handle, MapHandle
+
+__all__ = ["AsyncHandle", "AsyncMapHandle", "AsyncProducer", "Handle", "MapHandle", "Producer"]

@@ -1,0 +1,127 @@
+"""The producer for asyncio applications, on aio-pika."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
+
+from warren.producer.client import Client
+from warren.producer.handles import AsyncHandle, AsyncMapHandle
+from warren.result import Result
+from warren.settings import Settings, load
+from warren.task import Call, NamedTask, Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class AsyncProducer:
+    """Enqueues jobs and waits for their results, from one event loop.
+
+    Use it as `async with AsyncProducer() as producer`, one for the life of the application.
+
+    Args:
+        settings: all settings; else they come from `changes`, `WARREN_*` and `warren.toml` (see `warren.settings.Settings`).
+        changes: single settings by name, as `url=...`.
+
+    Raises:
+        InvalidSettings: with every problem found.
+    """
+
+    def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
+        self._client = Client(settings or load(**changes), engine="aio_pika")
+
+    async def __aenter__(self) -> Self:
+        await self._client.reach()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; results not waited for yet can be asked for by id later."""
+        await self._client.close()
+
+    @overload
+    async def enqueue(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AsyncHandle[R]: ...
+    @overload
+    async def enqueue(self, task: NamedTask | str, /, *args: object, **kwargs: object) -> AsyncHandle[Any]: ...
+    async def enqueue(self, task: Task[..., Any] | NamedTask | str, /, *args: Any, **kwargs: Any) -> AsyncHandle[Any]:
+        """Enqueue one job: it is confirmed, on disk by the broker's rules, when this returns.
+
+        Args:
+            task: a task, `task.options(...)`, or a task's name (`warren.task.named` for one with options).
+            args: the task's arguments, checked against its annotations before anything is sent.
+            kwargs: likewise.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge: nothing was sent.
+            PublishError: BrokerUnavailable, BrokerBlocked, Unroutable or PublishRefused, within `publish_timeout`.
+        """
+        return self._handle(await self._client.send(self._client.compose(task, args, kwargs)))
+
+    async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncHandle[R]]:
+        """Enqueue many jobs with pipelined confirms: all are confirmed when this returns.
+
+        Args:
+            calls: made by `task.call(...)`; read lazily.
+
+        Raises:
+            PublishError: as `enqueue`; a note on it says how many are enqueued.
+        """
+        slots = await self._client.send_many(self._client.compose_calls(calls))
+        return [self._handle(slot) for slot in slots]
+
+    @overload
+    async def map(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        chunk: int = 100,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> AsyncMapHandle[R]: ...
+    @overload
+    async def map(
+        self, task: NamedTask, items: Iterable[Any], *, chunk: int = 100, kwargs: Mapping[str, Any] | None = None
+    ) -> AsyncMapHandle[Any]: ...
+    async def map(
+        self,
+        task: Task[..., Any] | NamedTask,
+        items: Iterable[Any],
+        *,
+        chunk: int = 100,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> AsyncMapHandle[Any]:
+        """Run a task once per item: items travel in chunks, a chunk is spread over a worker's processes.
+
+        Args:
+            task: takes an item as its first argument; `warren.task.named` for one known by name only.
+            items: any iterable, read lazily.
+            chunk: items in one message.
+            kwargs: further keyword arguments, the same for every item.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge, PublishError: as `enqueue`; the chunks before the error are enqueued.
+        """
+        chunks = self._client.compose_chunks(task, items, chunk, kwargs)
+        slots = await self._client.send_chunks(chunks, asyncio.Event())
+        return AsyncMapHandle(self._client.map_state(slots, task), self._client.wait)
+
+    def handle(self, job_id: str) -> AsyncHandle[Any]:
+        """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
+        return self._handle(self._client.slot_of(job_id))
+
+    async def find(self, job_id: str) -> Result | None:
+        """Return the final result of a job as it was published, at once; None when the broker keeps none (yet).
+
+        Raises:
+            BrokerUnavailable, ResultError: it could not be looked up.
+        """
+        return await self._client.find(job_id)
+
+    def _handle(self, slot: Any) -> AsyncHandle[Any]:
+        return AsyncHandle(slot, self._client.wait)

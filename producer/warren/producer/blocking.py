@@ -1,0 +1,152 @@
+"""The producer for everybody else, on pika: safe from any thread, safe after a fork, alive while the application is idle or busy."""
+
+import asyncio
+import functools
+import itertools
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
+
+from warren.producer.client import Client
+from warren.producer.core import Outgoing
+from warren.producer.handles import Handle, MapHandle
+from warren.producer.hosting import Host
+from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+from warren.result import Result
+from warren.settings import Settings, load
+from warren.task import Call, NamedTask, Task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_BATCH = 500
+"""Jobs composed here, in the caller's thread, before the I/O thread is given them."""
+
+
+class Producer:
+    """Enqueues jobs and waits for their results, from any thread.
+
+    One for the life of the application: `with Producer() as producer`, or a module-level one that connects when first used.
+
+    Args:
+        settings: all settings; else they come from `changes`, `WARREN_*` and `warren.toml` (see `warren.settings.Settings`).
+        changes: single settings by name, as `url=...`.
+
+    Raises:
+        InvalidSettings: with every problem found.
+    """
+
+    def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
+        self._host = Host(settings or load(**changes))
+        # At the latest when the process ends.
+        weakref.finalize(self, self._host.close)
+
+    def __enter__(self) -> Self:
+        self._host.call(Client.reach)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; results not waited for yet can be asked for by id later."""
+        self._host.close()
+
+    @overload
+    def enqueue(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    @overload
+    def enqueue(self, task: NamedTask | str, /, *args: object, **kwargs: object) -> Handle[Any]: ...
+    def enqueue(self, task: Task[..., Any] | NamedTask | str, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Enqueue one job: it is confirmed, on disk by the broker's rules, when this returns.
+
+        Args:
+            task: a task, `task.options(...)`, or a task's name (`warren.task.named` for one with options).
+            args: the task's arguments, checked against its annotations before anything is sent.
+            kwargs: likewise.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge: nothing was sent.
+            PublishError: BrokerUnavailable, BrokerBlocked, Unroutable or PublishRefused, within `publish_timeout`.
+        """
+        outgoing = self._host.client.compose(task, args, kwargs)
+        return self._handle(self._host.call(lambda client: client.send(outgoing)))
+
+    def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
+        """Enqueue many jobs with pipelined confirms: all are confirmed when this returns.
+
+        Args:
+            calls: made by `task.call(...)`; read lazily, in the caller's thread.
+
+        Raises:
+            PublishError: as `enqueue`; a note on it says how many of its batch are enqueued.
+        """
+        batches = _batches(self._host.client.compose_calls(calls))
+        return [
+            self._handle(slot)
+            for batch in batches
+            for slot in self._host.call(functools.partial(Client.send_many, outgoing=batch))
+        ]
+
+    @overload
+    def map(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        chunk: int = 100,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> MapHandle[R]: ...
+    @overload
+    def map(
+        self, task: NamedTask, items: Iterable[Any], *, chunk: int = 100, kwargs: Mapping[str, Any] | None = None
+    ) -> MapHandle[Any]: ...
+    def map(
+        self,
+        task: Task[..., Any] | NamedTask,
+        items: Iterable[Any],
+        *,
+        chunk: int = 100,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> MapHandle[Any]:
+        """Run a task once per item: items travel in chunks, a chunk is spread over a worker's processes.
+
+        Args:
+            task: takes an item as its first argument; `warren.task.named` for one known by name only.
+            items: any iterable, read lazily.
+            chunk: items in one message.
+            kwargs: further keyword arguments, the same for every item.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge, PublishError: as `enqueue`; the chunks before the error are enqueued.
+        """
+        client, changed, slots = self._host.client, asyncio.Event(), list[ChunkSlot]()
+        for batch in _batches(client.compose_chunks(task, items, chunk, kwargs)):
+            slots += self._host.call(functools.partial(Client.send_chunks, outgoing=batch, changed=changed))
+        return MapHandle(client.map_state(slots, task), self._wait)
+
+    def handle(self, job_id: str) -> Handle[Any]:
+        """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
+        return self._handle(self._host.client.slot_of(job_id))
+
+    def find(self, job_id: str) -> Result | None:
+        """Return the final result of a job as it was published, at once; None when the broker keeps none (yet).
+
+        Raises:
+            BrokerUnavailable, ResultError: it could not be looked up.
+        """
+        return self._host.call(lambda client: client.find(job_id))
+
+    def _handle(self, slot: Slot) -> Handle[Any]:
+        return Handle(slot, self._wait)
+
+    def _wait(self, slot: AnySlot, timeout: float | None) -> None:
+        self._host.call(lambda client: client.wait(slot, timeout))
+
+
+def _batches(outgoing: Iterator[Outgoing]) -> Iterator[list[Outgoing]]:
+    while batch := list(itertools.islice(outgoing, _BATCH)):
+        yield batch

@@ -1,0 +1,127 @@
+"""What both producers are made of: one link, its publisher and listener. Lives on one event loop."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from warren.errors import ResultTimeout
+from warren.events import Events
+from warren.job import Body, Job
+from warren.metrics import of_application
+from warren.producer.core import AnyTask, Composer, Outgoing
+from warren.producer.handles import MapState
+from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+from warren.producer.link import Link, Session
+from warren.producer.listening import Listener
+from warren.producer.publishing import Publisher
+from warren.result import Result
+from warren.settings import Settings
+from warren.task import Call, named
+
+
+class Client:
+    """Publishes composed jobs and hands out the slots in which their results will lie."""
+
+    def __init__(self, settings: Settings, engine: str) -> None:
+        self.settings = settings
+        self._listener = Listener()
+        self._link = Link(settings, engine, self._on_session)
+        self._publisher = Publisher(self._link, Events(of_application()))
+        self.composer = Composer(self._link.names, self._listener.reply_key, settings.payload_limit)
+
+    async def reach(self) -> None:
+        """Connect now rather than at the first job."""
+        await self._link.reach()
+
+    async def close(self) -> None:
+        """Close the connection for good."""
+        await self._link.close()
+
+    def compose(self, task: AnyTask | str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
+        """Return a job ready to be sent; needs no connection and may be called from any thread."""
+        reference = named(task) if isinstance(task, str) else task
+        return self.composer.call(reference.call(*args, **kwargs), time.time())
+
+    def compose_calls(self, calls: Iterable[Call[Any]]) -> Iterator[Outgoing]:
+        """Return jobs ready to be sent, lazily."""
+        return (self.composer.call(call, time.time()) for call in calls)
+
+    def compose_chunks(
+        self, task: AnyTask, items: Iterable[Any], size: int, kwargs: Mapping[str, Any] | None
+    ) -> Iterator[Outgoing]:
+        """Return the chunks of a map ready to be sent, lazily."""
+        return self.composer.chunks(task, items, size, kwargs or {}, time.time())
+
+    async def send(self, outgoing: Outgoing) -> Slot:
+        """Publish one job, confirmed."""
+        slot = self._expect(outgoing)
+        await self._publisher.send(outgoing)
+        return slot
+
+    async def send_many(self, outgoing: Iterable[Outgoing]) -> list[Slot]:
+        """Publish many jobs, pipelined and confirmed."""
+        slots: list[Slot] = []
+
+        def expected() -> Iterator[Outgoing]:
+            for one in outgoing:
+                slots.append(self._expect(one))
+                yield one
+
+        await self._publisher.send_many(expected())
+        return slots
+
+    async def send_chunks(self, outgoing: Iterable[Outgoing], changed: asyncio.Event) -> list[ChunkSlot]:
+        """Publish the chunks of a map, pipelined and confirmed; `changed` is set whenever any of them gets a result."""
+        slots: list[ChunkSlot] = []
+
+        def expected() -> Iterator[Outgoing]:
+            for one in outgoing:
+                slot = ChunkSlot(one.job, len(one.job.body.items or ()), changed)
+                self._listener.inbox.expect(slot)
+                slots.append(slot)
+                yield one
+
+        await self._publisher.send_many(expected())
+        return slots
+
+    def slot_of(self, job_id: str) -> Slot:
+        """Return a slot for a job that was enqueued anywhere."""
+        slot = Slot(Job(job_id, Body(""), ""))
+        self._listener.inbox.expect(slot)
+        return slot
+
+    async def wait(self, slot: AnySlot, seconds: float | None) -> None:
+        """Wait until something new lies in a slot.
+
+        Raises:
+            ResultTimeout: nothing in time.
+        """
+        self._listener.inbox.expect(slot)  # again: after a fork this is another inbox than that of its enqueuing
+        try:
+            async with asyncio.timeout(seconds):
+                if not slot.complete:
+                    await self._listener.hear(self._link, slot)
+        except TimeoutError:
+            raise ResultTimeout(slot.job.id, seconds or 0.0) from None
+        if isinstance(slot, ChunkSlot):
+            slot.changed.clear()
+
+    async def find(self, job_id: str) -> Result | None:
+        """Return a job's final result, if the broker keeps it."""
+        return await self._listener.find(self._link, job_id)
+
+    def map_state(self, slots: list[ChunkSlot], task: AnyTask) -> MapState:
+        """Return what a map's handle works on."""
+        return MapState(slots, task.signature.result)
+
+    def _expect(self, outgoing: Outgoing) -> Slot:
+        slot = Slot(outgoing.job, outgoing.result_type)
+        if outgoing.job.wants_result:
+            self._listener.inbox.expect(slot)
+        return slot
+
+    async def _on_session(self, session: Session) -> None:
+        names = self._link.names
+        await self._listener.listen(session, names.reply(uuid.uuid4().hex), names.results)

@@ -1,0 +1,210 @@
+"""What enqueuing gives back: the job's id for life, and a way to wait for what becomes of it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from warren.errors import JobFailed, MapFailed
+from warren.producer.core import check_waitable, rebuilt, value_of
+from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+
+R_co = TypeVar("R_co", covariant=True)
+Progress = Callable[[int, int, int], None]
+"""Called with items settled, items in all, items failed for good."""
+
+
+class Waits(Protocol):
+    """How a handle waits: the producer's own way to its event loop."""
+
+    def __call__(self, slot: AnySlot, seconds: float | None, /) -> None: ...
+
+
+class WaitsAsync(Protocol):
+    """As `Waits`, awaited."""
+
+    def __call__(self, slot: AnySlot, seconds: float | None, /) -> Awaitable[None]: ...
+
+
+class Handle(Generic[R_co]):
+    """One enqueued job.
+
+    Attributes:
+        id: the job's, a UUIDv7; what `warren result` and `producer.handle` take.
+        due: when it is or was first ready to run, seconds since the epoch; 0 for a job enqueued elsewhere.
+    """
+
+    def __init__(self, slot: Slot, wait: Waits) -> None:
+        self.id = slot.job.id
+        self.due = slot.job.ready_at
+        self._slot = slot
+        self._wait = wait
+
+    def __repr__(self) -> str:
+        return f"<handle of job {self.id}>"
+
+    def result(self, timeout: float | None = None) -> R_co:
+        """Wait for the job to end and return what it returned.
+
+        Args:
+            timeout: seconds; None waits for ever. The job itself is never touched by it.
+
+        Raises:
+            ResultTimeout: not yet.
+            JobFailed, JobCancelled, JobExpired: it will not return.
+            NoResult: its task publishes none.
+        """
+        check_waitable(self._slot.job)
+        if self._slot.result is None:
+            self._wait(self._slot, timeout)
+        return _value(self._slot)  # type: ignore[no-any-return]
+
+
+class AsyncHandle(Generic[R_co]):
+    """One enqueued job; as `Handle`, awaited."""
+
+    def __init__(self, slot: Slot, wait: WaitsAsync) -> None:
+        self.id = slot.job.id
+        self.due = slot.job.ready_at
+        self._slot = slot
+        self._wait = wait
+
+    def __repr__(self) -> str:
+        return f"<handle of job {self.id}>"
+
+    async def result(self, timeout: float | None = None) -> R_co:
+        """Wait for the job to end and return what it returned; see `Handle.result`."""
+        check_waitable(self._slot.job)
+        if self._slot.result is None:
+            await self._wait(self._slot, timeout)
+        return _value(self._slot)  # type: ignore[no-any-return]
+
+
+class MapState:
+    """What is known of a map: pure, shared by both kinds of handle."""
+
+    def __init__(self, slots: list[ChunkSlot], result_type: Any) -> None:
+        self.slots = slots
+        self._type = result_type
+
+    @property
+    def total(self) -> int:
+        return sum(slot.size for slot in self.slots)
+
+    @property
+    def failed(self) -> int:
+        return sum(len(slot.failures) for slot in self.slots)
+
+    @property
+    def done(self) -> int:
+        """Items settled, the failed ones included."""
+        return sum(len(slot.values) + len(slot.failures) for slot in self.slots)
+
+    def open_slot(self) -> ChunkSlot | None:
+        """Return a chunk that is not complete."""
+        return next((slot for slot in self.slots if not slot.complete), None)
+
+    def collect(self) -> list[Any]:
+        """Return all values in order.
+
+        Raises:
+            MapFailed: some items have none.
+        """
+        values: list[Any] = []
+        failed: dict[int, str] = {}
+        for slot in self.slots:
+            for place in range(slot.size):
+                values.append(self._value(slot, place, failed, len(values)))
+        if failed:
+            raise MapFailed(failed, values)
+        return values
+
+    def _value(self, slot: ChunkSlot, place: int, failed: dict[int, str], position: int) -> Any:
+        if place in slot.failures:
+            failure = slot.failures[place]
+            failed[position] = f"{failure.error_type}: {failure.error}" if failure.error_type else failure.error
+            return None
+        try:
+            return rebuilt(slot.job.id, slot.values[place], self._type)
+        except JobFailed as error:
+            failed[position] = error.error
+            return None
+
+
+class MapHandle(Generic[R_co]):
+    """A map: one task over many items, in chunks.
+
+    Attributes:
+        ids: of the chunks' jobs.
+    """
+
+    def __init__(self, state: MapState, wait: Waits) -> None:
+        self.ids = tuple(slot.job.id for slot in state.slots)
+        self._state = state
+        self._wait = wait
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Items settled, and items in all."""
+        return self._state.done, self._state.total
+
+    def results(self, timeout: float | None = None, *, on_progress: Progress | None = None) -> list[R_co]:
+        """Wait for every item and return their results in the order of the items.
+
+        Args:
+            timeout: seconds; None waits for ever. The jobs themselves are never touched by it.
+            on_progress: told whenever items were settled.
+
+        Raises:
+            MapFailed: some items failed for good; it holds their errors and the others' results.
+            ResultTimeout: not all yet; it may be asked again.
+        """
+        ends = _end(timeout)
+        while (slot := self._state.open_slot()) is not None:
+            self._wait(slot, _left(ends))
+            _tell(self._state, on_progress)
+        return self._state.collect()
+
+
+class AsyncMapHandle(Generic[R_co]):
+    """A map; as `MapHandle`, awaited."""
+
+    def __init__(self, state: MapState, wait: WaitsAsync) -> None:
+        self.ids = tuple(slot.job.id for slot in state.slots)
+        self._state = state
+        self._wait = wait
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Items settled, and items in all."""
+        return self._state.done, self._state.total
+
+    async def results(
+        self,
+        timeout: float | None = None,
+        *,
+        on_progress: Progress | None = None,
+    ) -> list[R_co]:
+        """Wait for every item and return their results in the order of the items; see `MapHandle.results`."""
+        ends = _end(timeout)
+        while (slot := self._state.open_slot()) is not None:
+            await self._wait(slot, _left(ends))
+            _tell(self._state, on_progress)
+        return self._state.collect()
+
+
+def _end(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _left(ends: float | None) -> float | None:
+    return None if ends is None else max(0.0, ends - time.monotonic())
+
+
+def _tell(state: MapState, on_progress: Progress | None) -> None:
+    if on_progress is not None:
+        on_progress(state.done, state.total, state.failed)
+
+
+def _value(slot: Slot) -> Any:
+    assert slot.result is not None
+    return value_of(slot.job, slot.result, slot.result_type)

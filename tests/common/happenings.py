@@ -1,0 +1,29 @@
+"""One of every event."""
+
+from typing import get_args
+
+from warren import events
+from warren.events import Event
+
+JOB = ("the-id", "m:f", "images")
+EVENTS: list[Event] = [
+    events.JobEnqueued(*JOB, 0.01),
+    events.JobStarted(*JOB, 1, 0.5),
+    events.JobProgress(*JOB, 3, 10),
+    events.JobEnded(*JOB, 2, "done", 1.5),
+    events.JobRefused(*JOB, "rejected", "invalid_arguments", "argument 'a'"),
+    events.JobInterrupted(*JOB),
+    events.JobBuried(*JOB, "failed", "ValueError: no"),
+    events.RedeliveryRecognised(*JOB, finished=True),
+    events.StaleSettle("the-id", "images"),
+    events.Published(0.002),
+    events.PublishDelayed("the-id", "no answer"),
+    events.BrokerConnected("amqp://h", again=True),
+    events.BrokerLost("gone", 1.5),
+    events.ProcessStarted(123, 1),
+    events.ProcessExited(123, 1, "crashed", "SIGKILL"),
+    events.WorkerReady("w", ("images",), 2, ("m:f",), "http://h:1"),
+    events.WorkerDraining("SIGTERM", 2, 30.0),
+    events.WorkerStopped(10, 1),
+]
+KINDS = get_args(Event)

@@ -1,0 +1,109 @@
+"""The tasks of the fault tests; what was run is written down by appending lines to a file, which no crash takes back."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from warren import context
+from warren.retry import Retry
+from warren.task import task
+
+COUNTED = Counter("faults_things_total", "Things a task counted.", ["kind"])
+
+
+def write_down(path: str, **what: object) -> None:
+    line = json.dumps(what) + "\n"
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(file, line.encode())
+    os.close(file)
+
+
+@task
+def record(path: str, number: int, seconds: float = 0.0) -> int:
+    running = context.job()
+    write_down(path, number=number, attempt=running.attempt, at=time.time(), id=running.id, begins=True)
+    time.sleep(seconds)
+    write_down(path, number=number, attempt=running.attempt, at=time.time(), id=running.id)
+    return number
+
+
+@task
+async def record_later(path: str, number: int, seconds: float = 0.0) -> int:
+    await asyncio.sleep(seconds)
+    write_down(path, number=number, attempt=context.job().attempt, at=time.time(), id=context.job().id)
+    return number
+
+
+@task(result=False)
+def record_quietly(path: str, number: int) -> None:
+    write_down(path, number=number, at=time.time())
+
+
+@task(retry=Retry(attempts=5, wait=0.5))
+def fail_while(path: str, cause: str) -> int:
+    """Fails as long as the file `cause` is there."""
+    running = context.job()
+    write_down(path, attempt=running.attempt, last_error=running.last_error, at=time.time())
+    if Path(cause).exists():
+        raise ConnectionError(f"attempt {running.attempt} found {Path(cause).name}")
+    return running.attempt
+
+
+@task(retry=Retry(attempts=3, wait=0.2))
+def fail_slowly_once(path: str, cause: str, seconds: float) -> int:
+    attempt = context.job().attempt
+    write_down(path, attempt=attempt)
+    if attempt == 1:
+        time.sleep(seconds)
+        raise ConnectionError(f"the first attempt fails, without {cause}")
+    return attempt
+
+
+@task(max_crashes=2)
+def kill_itself(path: str) -> None:
+    write_down(path, attempt=context.job().attempt, pid=os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(max_crashes=3)
+def crash_once(path: str, number: int) -> int:
+    write_down(path, number=number, attempt=context.job().attempt)
+    if context.job().attempt == 1:
+        os._exit(7)
+    return number
+
+
+@task(retry=Retry(attempts=2, wait=0.1))
+def square(number: int, bad: list[int], deadly: list[int], flaky: list[int]) -> int:
+    attempt = context.job().attempt
+    if number in bad:
+        raise ValueError(f"{number} is bad")
+    if number in deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number in flaky and attempt == 1:
+        raise ConnectionError(f"{number} fails at first")
+    return number * number
+
+
+@task
+def count(kind: str) -> None:
+    COUNTED.labels(kind).inc()
+
+
+@task(timeout=0.3, retry=Retry(attempts=1))
+def too_slow() -> None:
+    time.sleep(30)
+
+
+@task(kill_after=0.5, max_crashes=1)
+def stuck() -> None:
+    while True:
+        try:
+            time.sleep(30)
+        except BaseException:  # noqa: BLE001 - that is what it is about
+            continue

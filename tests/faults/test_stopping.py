@@ -1,0 +1,88 @@
+"""Stopping a worker: what runs may finish, the rest is given back; nothing is lost or counted as a failure."""
+
+import signal
+from pathlib import Path
+
+from tests.faults import jobs
+from tests.faults.workers import running_worker, written
+from tests.support import Broker, eventually
+
+from warren.producer import Producer
+
+
+def attempts(log: Path) -> list[tuple[int, int]]:
+    return sorted((line["number"], line["attempt"]) for line in written(log) if not line.get("begins"))
+
+
+def test_sigterm_lets_running_jobs_finish_and_gives_back_the_rest(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        with running_worker(broker.url, namespace, tmp_path, processes=2) as worker:
+            handles = [producer.enqueue(jobs.record, str(log), number, seconds=1.5) for number in range(12)]
+            eventually(lambda: len(written(log)) == 2)
+            worker.terminate()
+            eventually(lambda: worker.get("/readyz")[0] == 503)
+            assert worker.wait() == 0
+            assert [line["given_back"] for line in worker.lines("worker stopped")] == [0]
+        assert attempts(log) == [(0, 1), (1, 1)]
+        with running_worker(broker.url, namespace, tmp_path, processes=6):
+            assert [handle.result(30) for handle in handles] == list(range(12))
+    assert attempts(log) == [(number, 1) for number in range(12)]
+
+
+def test_a_job_longer_than_the_grace_period_is_given_back_uncharged_and_run_by_the_next_worker(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        with running_worker(broker.url, namespace, tmp_path, grace_period=0.5) as worker:
+            handle = producer.enqueue(jobs.record, str(log), 1, seconds=3)
+            eventually(lambda: written(log))
+            worker.terminate()
+            assert worker.wait() == 0
+            assert [line["given_back"] for line in worker.lines("worker stopped")] == [1]
+        with running_worker(broker.url, namespace, tmp_path):
+            assert handle.result(30) == 1
+    assert attempts(log) == [(1, 1)]
+
+
+def test_a_second_signal_hurries(broker: Broker, namespace: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        Producer(url=broker.url, namespace=namespace) as producer,
+        running_worker(broker.url, namespace, tmp_path, grace_period=300) as worker,
+    ):
+        producer.enqueue(jobs.record, str(log), 1, seconds=300)
+        eventually(lambda: written(log))
+        worker.process.send_signal(signal.SIGINT)
+        eventually(lambda: worker.lines("worker stopping, no new jobs"))
+        worker.process.send_signal(signal.SIGINT)
+        assert worker.wait() == 0
+
+
+def test_a_chunk_in_the_middle_is_given_back_whole(broker: Broker, namespace: str, tmp_path: Path) -> None:
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        with running_worker(broker.url, namespace, tmp_path, grace_period=0.2) as worker:
+            items = [str(tmp_path / "log")] * 6
+            handle = producer.map(jobs.record, items, chunk=6, kwargs={"number": 1, "seconds": 1.0})
+            eventually(lambda: written(tmp_path / "log"))
+            worker.terminate()
+            assert worker.wait() == 0
+        with running_worker(broker.url, namespace, tmp_path):
+            assert handle.results(30) == [1] * 6
+    assert {line["attempt"] for line in written(tmp_path / "log")} == {1}
+
+
+def test_a_worker_that_is_killed_leaves_no_process_behind_and_its_job_is_run_by_the_next(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        with running_worker(broker.url, namespace, tmp_path) as worker:
+            handle = producer.enqueue(jobs.record, str(log), 1, seconds=3)
+            eventually(lambda: written(log))
+            worker.kill()
+        with running_worker(broker.url, namespace, tmp_path):
+            assert handle.result(30) == 1

@@ -1,0 +1,91 @@
+"""The public face, as type checkers see it. Never run: tests/typing/test_typing.py has it checked by mypy and basedpyright."""
+
+from datetime import timedelta
+from typing import Any, assert_type
+
+from warren.context import job, progress
+from warren.producer import AsyncHandle, AsyncMapHandle, AsyncProducer, Handle, MapHandle, Producer
+from warren.result import Result
+from warren.retry import Retry
+from warren.task import Call, CoroutineTask, NamedTask, named, task
+
+
+@task(queue="images", retry=Retry(attempts=5), timeout=timedelta(seconds=30))
+def thumbnail(path: str, size: int = 128) -> str:
+    progress(1, 2)
+    return path * size
+
+
+@task
+def add(a: int, /, *more: int, start: float = 0.0) -> float:
+    return a + sum(more) + start
+
+
+@task
+async def fetch(url: str) -> int:
+    assert_type(job().attempt, int)
+    return len(url)
+
+
+@task(priority=5, result=False)
+async def warm(url: str) -> None: ...
+
+
+def tasks() -> None:
+    assert_type(thumbnail("a"), str)
+    assert_type(thumbnail("a", size=3), str)
+    assert_type(add(1, 2, 3, start=0.5), float)
+    assert_type(thumbnail.call("a", 3), Call[str])
+    assert_type(fetch.call("a"), Call[int])
+    assert_type(named("a:b"), NamedTask)
+    coroutine: CoroutineTask[[str], int] = fetch
+    assert_type(coroutine.name, str)
+
+
+async def awaited() -> None:
+    assert_type(await fetch("a"), int)
+    assert_type(await warm("a"), None)
+
+
+def blocking(producer: Producer) -> None:
+    handle = producer.enqueue(thumbnail, "a")
+    assert_type(handle, Handle[str])
+    assert_type(handle.result(), str)
+    assert_type(producer.enqueue(thumbnail, "a").result(), str)
+    assert_type(producer.enqueue(thumbnail, "a", size=64).result(timeout=10), str)
+    assert_type(producer.enqueue(thumbnail.options(delay=60, priority=9), "a").result(), str)
+    assert_type(producer.enqueue(add, 1, 2, 3, start=0.5).result(), float)
+    assert_type(producer.enqueue(fetch, "a").result(), int)
+    assert_type(producer.enqueue(fetch.options(queue="web"), "a").result(), int)
+    assert_type(producer.enqueue("images.jobs:thumbnail", "a", size=3), Handle[Any])
+    assert_type(producer.enqueue(named("images.jobs:thumbnail", delay=1), "a"), Handle[Any])
+
+
+def many(producer: Producer) -> None:
+    assert_type(producer.enqueue_many(thumbnail.call(path) for path in ["a"]), list[Handle[str]])
+    assert_type(producer.enqueue_many([fetch.call("a")])[0].result(), int)
+    assert_type(producer.map(thumbnail, ["a"], chunk=10), MapHandle[str])
+    assert_type(producer.map(thumbnail, ["a"], kwargs={"size": 3}).results(timeout=10), list[str])
+    assert_type(producer.map(fetch, ["a"]).results(), list[int])
+    assert_type(producer.find("id"), Result | None)
+    assert_type(producer.handle("id"), Handle[Any])
+
+
+def settled(producer: Producer) -> None:
+    with Producer(url="amqp://h") as entered:
+        assert_type(entered, Producer)
+    assert_type(producer.map(thumbnail, []).progress, tuple[int, int])
+
+
+async def asynchronous() -> None:
+    async with AsyncProducer() as producer:
+        assert_type(producer, AsyncProducer)
+        handle = await producer.enqueue(thumbnail, "a", size=3)
+        assert_type(handle, AsyncHandle[str])
+        assert_type(await handle.result(timeout=10), str)
+        assert_type(await (await producer.enqueue(fetch, "a")).result(), int)
+        assert_type(await producer.enqueue("a:b", 1, x=2), AsyncHandle[Any])
+        assert_type(await producer.enqueue_many([thumbnail.call("a")]), list[AsyncHandle[str]])
+        mapped = await producer.map(fetch, ["a"])
+        assert_type(mapped, AsyncMapHandle[int])
+        assert_type(await mapped.results(), list[int])

@@ -1,0 +1,374 @@
+"""One attempt comes to an outcome, whatever the task does; nothing ever comes out of it but that."""
+
+import asyncio
+import dataclasses
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import tenacity
+
+from warren import context
+from warren.context import Cancel, Fail, RetryLater, TimeLimitExceeded
+from warren.errors import WrongUse
+from warren.job import Body
+from warren.limits import Limits
+from warren.outcome import Cancelled, Done, Failed, Outcome, Rejected, Retry
+from warren.retry import Retry as Policy
+from warren.task import Task, task
+from warren.worker.attempt import Attempts
+from warren.worker.frames import Ended, Run, pack
+
+ONCE = Policy(attempts=1)
+
+
+@pytest.fixture
+def attempts() -> Iterator[Attempts]:
+    made = Attempts()
+    yield made
+    if made._runner is not None:
+        made._runner.close()
+
+
+def run_of(attempt: int = 1, failures: int = 0, **more: Any) -> Run:
+    return Run("the-id", "m:f", "q", attempt, failures, "ValueError: before", 0.0, b"{}", **more)
+
+
+def body_of(*args: object, **kwargs: object) -> Body:
+    return Body(
+        "m:f",
+        [msgspec.Raw(msgspec.json.encode(value)) for value in args],
+        {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in kwargs.items()},
+    )
+
+
+def silent(done: int, total: int | None) -> None:
+    """Report no progress."""
+
+
+def outcome_of(
+    attempts: Attempts, one: Task[..., Any], *args: object, run: Run | None = None, **kwargs: object
+) -> Outcome:
+    outcome = attempts.run(one, run or run_of(), body_of(*args, **kwargs), silent)
+    assert pack(Ended(outcome, 0.0))
+    return outcome
+
+
+# --- what tasks do ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+@task
+def double(point: Point, times: int = 2) -> list[Point]:
+    assert isinstance(point, Point)
+    return [point] * times
+
+
+@task
+async def fetch(a: int) -> int:
+    await asyncio.sleep(0)
+    return a + 1
+
+
+@task
+def who() -> list[object]:
+    job = context.job()
+    context.progress(1, 2)
+    return [job.id, job.task, job.queue, job.attempt, job.failures, job.last_error, job.deadline]
+
+
+@task
+async def who_async() -> list[object]:
+    return [context.job().id, context.job().attempt]
+
+
+@task
+def opaque() -> object:
+    return object()
+
+
+RAISED: dict[str, BaseException] = {}
+
+
+@task
+def plain(what: str) -> None:
+    raise RAISED[what]
+
+
+@task
+async def coroutine(what: str) -> None:
+    raise RAISED[what]
+
+
+def raising(attempts: Attempts, error: BaseException, kind: Task[..., Any], **options: Any) -> Outcome:
+    RAISED["it"] = error
+    return outcome_of(attempts, kind.options(**options) if options else kind, "it")
+
+
+both = pytest.mark.parametrize("kind", [plain, coroutine], ids=["plain", "coroutine"])
+
+
+# --- it returns ------------------------------------------------------------------------------------------------------
+
+
+def test_arguments_are_rebuilt_and_the_result_is_json(attempts: Attempts) -> None:
+    assert outcome_of(attempts, double, {"x": 1}) == Done(b'[{"x":1},{"x":1}]')
+    assert outcome_of(attempts, double, {"x": 1}, times=1) == Done(b'[{"x":1}]')
+
+
+def test_a_coroutine_runs_on_a_loop_that_stays(attempts: Attempts) -> None:
+    assert [outcome_of(attempts, fetch, number) for number in range(3)] == [Done(b"1"), Done(b"2"), Done(b"3")]
+
+
+def test_a_result_that_json_cannot_carry_is_a_failure_for_good(attempts: Attempts) -> None:
+    outcome = outcome_of(attempts, opaque)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "bad_result"
+    assert "builtins.object cannot be written as JSON" in outcome.failure.message
+
+
+@pytest.mark.parametrize("body", [body_of(), body_of({"x": "1"}), body_of({"x": 1}, colour=1)])
+def test_arguments_that_do_not_fit_are_rejected_untried(attempts: Attempts, body: Body) -> None:
+    outcome = attempts.run(double, run_of(), body, silent)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "invalid_arguments"
+    assert outcome.detail
+
+
+def test_arguments_of_broken_bytes_are_rejected_untried(attempts: Attempts) -> None:
+    outcome = attempts.run(fetch, run_of(), Body("m:f", [msgspec.Raw(b'"\xff"')]), silent)
+    assert isinstance(outcome, Rejected)
+
+
+# --- it knows its job ------------------------------------------------------------------------------------------------
+
+
+def test_a_task_knows_its_job_and_can_tell_its_progress(attempts: Attempts) -> None:
+    told: list[tuple[int, int | None]] = []
+    outcome = attempts.run(who, run_of(3, 2), body_of(), lambda done, total: told.append((done, total)))
+    assert outcome == Done(b'["the-id","m:f","q",3,2,"ValueError: before",null]')
+    assert told == [(1, 2)]
+
+
+def test_each_coroutine_knows_its_own_job(attempts: Attempts) -> None:
+    assert outcome_of(attempts, who_async, run=run_of(1)) == Done(b'["the-id",1]')
+    assert outcome_of(attempts, who_async, run=run_of(2)) == Done(b'["the-id",2]')
+
+
+def test_no_job_is_left_behind(attempts: Attempts) -> None:
+    raising(attempts, ValueError(), plain)
+    with pytest.raises(WrongUse):
+        context.job()
+
+
+# --- it raises -------------------------------------------------------------------------------------------------------
+
+
+@both
+def test_an_exception_is_retried_by_the_policy(attempts: Attempts, kind: Task[..., Any]) -> None:
+    outcome = raising(attempts, ValueError("no"), kind, retry=Policy(wait=7))
+    assert isinstance(outcome, Retry)
+    assert (outcome.delay, outcome.counted, str(outcome.failure)) == (7.0, True, "ValueError: no")
+
+
+@both
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        MemoryError(),
+        RecursionError(),
+        TimeoutError("my own"),
+        StopAsyncIteration(),
+        BaseExceptionGroup("several", [ValueError("a"), KeyboardInterrupt()]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_is_raised_is_a_failure_and_the_next_attempt_is_not_harmed(
+    attempts: Attempts, kind: Task[..., Any], error: BaseException
+) -> None:
+    outcome = raising(attempts, error, kind, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.failure.type) == ("failed", type(error).__name__)
+    assert outcome_of(attempts, fetch, 1) == Done(b"2")
+
+
+@both
+def test_the_turns_a_task_may_take(attempts: Attempts, kind: Task[..., Any]) -> None:
+    later = raising(attempts, RetryLater(5, "busy"), kind, retry=ONCE)
+    assert isinstance(later, Retry)
+    assert (later.delay, later.counted, later.failure.message) == (5.0, False, "busy")
+    assert raising(attempts, Cancel("enough"), kind) == Cancelled("enough")
+    assert raising(attempts, Cancel(), kind) == Cancelled("the task cancelled itself")
+    failed = raising(attempts, Fail("no such user"), kind)
+    assert isinstance(failed, Failed)
+    assert (failed.reason, failed.failure.message) == ("failed", "no such user")
+
+
+def test_the_policy_counts_failures_and_not_attempts(attempts: Attempts) -> None:
+    RAISED["it"] = ValueError("no")
+    twice = plain.options(retry=Policy(attempts=2, wait=1))
+    assert isinstance(outcome_of(attempts, twice, "it", run=run_of(9, 0)), Retry)
+    assert isinstance(outcome_of(attempts, twice, "it", run=run_of(9, 1)), Failed)
+
+
+def test_a_policy_that_raises_is_told_together_with_the_failure(attempts: Attempts) -> None:
+    def broken(_: object) -> bool:
+        raise LookupError("policy")
+
+    declared = task(name="m:f", retry=Policy(retry=tenacity.retry_if_exception(broken)))(plain.function)
+    outcome = raising(attempts, ValueError("no"), declared)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "bad_policy"
+    assert "LookupError: policy" in outcome.failure.message
+    assert "ValueError: no" in outcome.failure.message
+
+
+def test_a_call_may_have_limits_of_its_own(attempts: Attempts) -> None:
+    RAISED["it"] = ValueError("no")
+    outcome = outcome_of(attempts, plain, "it", run=run_of(limits=Limits(attempts=2, wait=3.0)))
+    assert isinstance(outcome, Retry)
+    assert outcome.delay == 3.0
+    assert isinstance(outcome_of(attempts, plain, "it", run=run_of(limits=Limits(attempts=1))), Failed)
+
+
+# --- how a failure is told -------------------------------------------------------------------------------------------
+
+
+@both
+def test_a_traceback_begins_in_the_task(attempts: Attempts, kind: Task[..., Any]) -> None:
+    outcome = raising(attempts, ValueError("no"), kind, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    lines = outcome.failure.traceback.splitlines()
+    assert lines[1].lstrip().startswith(f'File "{__file__}"')
+    assert lines[-1] == "ValueError: no"
+
+
+def test_a_cause_is_told_too(attempts: Attempts) -> None:
+    error = ValueError("no")
+    error.__cause__ = KeyError("why")
+    outcome = raising(attempts, error, plain, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    assert "KeyError: 'why'" in outcome.failure.traceback
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_an_exception_that_cannot_be_told_is_still_a_failure(attempts: Attempts) -> None:
+    outcome = raising(attempts, Unspeakable(), plain, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.type == "Unspeakable"
+
+
+def test_a_message_of_odd_file_names_can_be_sent(attempts: Attempts) -> None:
+    outcome = raising(attempts, FileNotFoundError(os.fsdecode(b"caf\xe9.txt")), plain, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    assert "caf" in outcome.failure.message
+
+
+def test_a_huge_message_is_cut(attempts: Attempts) -> None:
+    outcome = raising(attempts, ValueError("x" * 5_000_000), plain, retry=ONCE)
+    assert isinstance(outcome, Failed)
+    assert len(pack(Ended(outcome, 0.0))) < 100_000
+
+
+# --- it takes too long -----------------------------------------------------------------------------------------------
+
+
+@task(timeout=0.05, retry=ONCE)
+def waits() -> None:
+    threading.Event().wait(30)
+
+
+@task(timeout=0.05, retry=ONCE)
+def computes() -> None:
+    while True:
+        sum(range(1000))
+
+
+@task(timeout=0.05, retry=ONCE)
+async def waits_async() -> None:
+    await asyncio.Event().wait()
+
+
+@task(timeout=0.05)
+def cleans_up() -> str:
+    try:
+        threading.Event().wait(30)
+    except TimeLimitExceeded as error:
+        return str(error)
+    return "late"
+
+
+CLEANED: list[str] = []
+
+
+@task(timeout=0.05, retry=ONCE)
+async def cleans_up_async() -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        CLEANED.append("yes")
+
+
+@pytest.mark.parametrize("late", [waits, computes, waits_async], ids=lambda one: one.name.partition(":")[2])
+def test_a_task_over_its_time_limit_fails(attempts: Attempts, late: Task[..., Any]) -> None:
+    outcome = outcome_of(attempts, late)
+    assert isinstance(outcome, Failed)
+    assert str(outcome.failure) == "TimeLimitExceeded: over its time limit of 0.05 s"
+
+
+def test_a_task_may_catch_its_time_limit(attempts: Attempts) -> None:
+    assert outcome_of(attempts, cleans_up) == Done(b'"over its time limit of 0.05 s"')
+
+
+def test_a_coroutine_may_clean_up_after_its_time_limit(attempts: Attempts) -> None:
+    CLEANED.clear()
+    assert isinstance(outcome_of(attempts, cleans_up_async), Failed)
+    assert CLEANED == ["yes"]
+
+
+@task(timeout=60)
+def remaining() -> float | None:
+    return context.job().remaining
+
+
+def test_a_task_in_time_knows_how_much_is_left_and_leaves_no_alarm(attempts: Attempts) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    outcome = outcome_of(attempts, remaining)
+    assert isinstance(outcome, Done)
+    assert 50 < float(outcome.result) <= 60
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_timeout_error_of_its_own_is_not_the_time_limit(attempts: Attempts) -> None:
+    outcome = raising(attempts, TimeoutError("mine"), coroutine, timeout=60)
+    assert isinstance(outcome, Retry)
+    assert str(outcome.failure) == "TimeoutError: mine"
+
+
+def test_exiting_says_with_what(attempts: Attempts) -> None:
+    @task(name="m:f", retry=ONCE)
+    def leaves() -> None:
+        sys.exit("no more")
+
+    outcome = outcome_of(attempts, leaves)
+    assert isinstance(outcome, Failed)
+    assert str(outcome.failure) == "SystemExit: no more"

@@ -1,0 +1,5 @@
+"""Run jobs: `Worker` for embedding; normally `warren worker MODULE…`."""
+
+from warren.worker.daemon import Worker
+
+__all__ = ["Worker"]

@@ -1,0 +1,165 @@
+"""A pool process: reads a job from its socket, runs it, writes the outcome, until told to stop. It never touches the broker."""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import prometheus_client
+
+from warren import logs
+from warren.job import Body
+from warren.options import in_seconds
+from warren.outcome import Rejected
+from warren.task import Task
+from warren.worker.attempt import Attempts, failure_of
+from warren.worker.frames import (
+    Broken,
+    Counted,
+    Ended,
+    FromProcess,
+    Progress,
+    Ready,
+    Run,
+    Stop,
+    TaskInfo,
+    ToProcess,
+    Unpacker,
+    pack,
+)
+from warren.worker.user_metrics import Differences
+
+_READ_BYTES = 65536
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a pool process is told when it begins."""
+
+    modules: tuple[str, ...]
+    path: list[str]
+    log_level: str
+    log_format: str
+    start_method: str
+
+
+class Child:
+    """The process's side of the socket."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._wire = wire
+        self._unpacker = Unpacker(ToProcess)
+        self._attempts = Attempts()
+        self._metrics = Differences(_own_registry())
+        self._last_progress = 0.0
+
+    def serve(self, modules: tuple[str, ...]) -> None:
+        """Import the modules, then run what comes until told to stop or the parent is gone."""
+        try:
+            tasks = find_tasks(modules)
+        except BaseException as error:  # noqa: BLE001 - importing is user code
+            failure = failure_of(error)
+            self._send(Broken(str(failure)))
+            return
+        self._send(Ready([_info(task) for task in tasks.values()]))
+        while data := self._wire.recv(_READ_BYTES):
+            for message in self._unpacker.feed(data):
+                if isinstance(message, Stop):
+                    return
+                self._run(tasks, message)
+
+    def _run(self, tasks: Mapping[str, Task[..., Any]], run: Run) -> None:
+        body = _BODY.decode(run.body)
+        places: list[int | None] = [None] if run.places is None else list(run.places)
+        for number, place in enumerate(places):
+            started = time.monotonic()
+            task = tasks.get(run.task)
+            if task is None:
+                outcome: Any = Rejected("unknown_task", f"no task {run.task!r} in this process")
+            else:
+                outcome = self._attempts.run(task, run, _with_item(body, run, number), self._report)
+            last = number == len(places) - 1
+            if last:
+                self._send_metrics()
+            self._send(Ended(outcome, time.monotonic() - started, place, last))
+
+    def _send(self, message: FromProcess) -> None:
+        self._wire.sendall(pack(message))
+
+    def _send_metrics(self) -> None:
+        families = self._metrics.take()
+        if families:
+            self._send(Counted(families))
+
+    def _report(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self._last_progress > _PROGRESS_SECONDS or done == total:
+            self._last_progress = now
+            self._send(Progress(done, total))
+
+
+def find_tasks(modules: tuple[str, ...]) -> dict[str, Task[..., Any]]:
+    """Import modules and return the tasks in them, by name.
+
+    Raises:
+        ImportError: a module cannot be imported, or two tasks have one name.
+    """
+    tasks: dict[str, Task[..., Any]] = {}
+    for name in modules:
+        module = importlib.import_module(name)
+        found = [value for value in vars(module).values() if isinstance(value, Task)]
+        if not found:
+            raise ImportError(f"module {name!r} has no task; declare one with @task")
+        for task in found:
+            other = tasks.setdefault(task.name, task)
+            if other.function is not task.function:
+                raise ImportError(f"two tasks have the name {task.name!r}; give one of them another with name=")
+    return tasks
+
+
+def main(wire: socket.socket, setup: Setup) -> None:
+    """Be a pool process on this socket; the parent's end tells us everything."""
+    # A Ctrl-C or a service manager's SIGTERM may reach the whole group: it is the parent who decides what to do about it.
+    # A handler rather than SIG_IGN, which programs started by a task would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    sys.path[:] = setup.path
+    logs.configure(setup.log_level, setup.log_format)
+    Child(wire).serve(setup.modules)
+
+
+def _with_item(body: Body, run: Run, number: int) -> Body:
+    if run.items is None:
+        return body
+    return Body(body.task, [msgspec.Raw(run.items[number]), *body.args], body.kwargs)
+
+
+def _info(task: Task[..., Any]) -> TaskInfo:
+    settings = task.settings
+    return TaskInfo(task.name, settings.queue, settings.max_crashes, in_seconds(settings.kill_after))
+
+
+def _own_registry() -> prometheus_client.CollectorRegistry:
+    """The default registry, less what describes the process: only what tasks count is of interest."""
+    registry = prometheus_client.REGISTRY
+    for collector in (
+        prometheus_client.PROCESS_COLLECTOR,
+        prometheus_client.PLATFORM_COLLECTOR,
+        prometheus_client.GC_COLLECTOR,
+    ):
+        registry.unregister(collector)
+    return registry
+
+
+_PROGRESS_SECONDS = 0.2
+_BODY = msgspec.json.Decoder(Body)
+
+if __name__ == "__main__":  # the start method `spawn`
+    main(socket.socket(fileno=int(sys.argv[1])), msgspec.convert(json.loads(sys.argv[2]), Setup))
+    sys.stdout.flush()
+    os._exit(0)

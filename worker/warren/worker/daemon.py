@@ -1,0 +1,257 @@
+"""The worker: an asyncio parent that does I/O only. It keeps a pool busy from its queues until it is told to stop."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from warren import clock
+from warren.amqp.engines import without_password
+from warren.amqp.seam import AmqpError, ConnectFailed
+from warren.errors import TopologyMismatch, WorkerStartError
+from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDraining, WorkerReady, WorkerStopped
+from warren.metrics import Metrics
+from warren.settings import Settings, load
+from warren.topology import Names
+from warren.worker.child import Setup
+from warren.worker.execution import Runner
+from warren.worker.fanout import STOPPING
+from warren.worker.health import Health, HttpServer
+from warren.worker.intake import Intake
+from warren.worker.outlet import Outlet
+from warren.worker.plan import Planner
+from warren.worker.pool import Pool
+from warren.worker.session import Session
+from warren.worker.settle import Settler
+from warren.worker.user_metrics import Sums
+
+_BEAT_SECONDS = 1.0
+_FINISH_SECONDS = 5.0
+_SHORT_LIFE_SECONDS = 2.0
+
+
+class Worker:
+    """Runs jobs of the given modules' tasks, from its queues, in its own pool of processes.
+
+    Normally it is started by `warren worker MODULE…`. Embedded: `Worker(["images.jobs"], queues=["images"]).run()`.
+
+    Args:
+        modules: import names; the tasks in them can be run.
+        settings: all settings; else they come from `changes`, `WARREN_*` and `warren.toml` (see `warren.settings.Settings`).
+        on_event: told everything that happens (see `warren.events`); logs for example.
+        changes: single settings by name, as `queues=["images"], processes=4`.
+
+    Raises:
+        InvalidSettings: with every problem found.
+        WorkerStartError: fewer processes than queues.
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[str],
+        settings: Settings | None = None,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        **changes: Any,
+    ) -> None:
+        self.settings = settings or load(**changes)
+        self.name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self.health = Health()
+        self.http_port = 0
+        lanes = _lanes(self.settings)
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._metrics = Metrics(registry)
+        self._sums = Sums(self._metrics)
+        registry.register(self._sums)
+        self._events = Events(*([on_event] if on_event else []), self._metrics)
+        self._pool = Pool(
+            len(lanes),
+            _setup(modules, self.settings),
+            self._events,
+            on_counted=lambda counted: self._sums.add(counted.families),
+            on_change=self._show_slots,
+        )
+        names, limit = Names(self.settings.namespace), self.settings.payload_limit
+        planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
+        runner = Runner(self._pool, planner, self._events, clock.wall, limit)
+        self._outlet = Outlet(self.settings, self.name)
+        deadline, doubt = self.settings.publish_timeout, 3.0 * self.settings.heartbeat
+        self._intake = Intake(lanes, names, runner, Settler(self._events, self._outlet, deadline=deadline, doubt=doubt))
+        self._session: Session | None = None
+        self._stop: asyncio.Event | None = None
+        self._hurry = asyncio.Event()
+        self._signal = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self) -> None:
+        """Work until SIGTERM, SIGINT or `stop`; returns when everything is finished or given back.
+
+        Raises:
+            WorkerStartError: it could not begin.
+        """
+        asyncio.run(self.serve())
+
+    def stop(self) -> None:
+        """Begin to stop, gracefully; a second call hurries. Safe from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._asked, "stop")
+
+    async def serve(self) -> None:
+        """As `run`, on a loop that is there already."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        http = self._serve_http()
+        chores: list[asyncio.Task[None]] = []
+        try:
+            self._listen_to_signals(self._loop)
+            chores.append(asyncio.create_task(self._beat()))
+            if await self._unless_stopped(self._pool.start()):
+                await self._unless_stopped(self._stay_connected())
+            await self._drain()
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            if self._session is not None:
+                await self._session.close()
+            await self._outlet.close()
+            await self._pool.stop()
+            self._events.emit(WorkerStopped(self._intake.done, self._intake.given_back))
+            if http is not None:
+                http.close()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do this until it is done, or until we shall stop; whether it was done."""
+        assert self._stop is not None
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+        done = working.done()
+        stopped.cancel()
+        working.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
+        if done:
+            working.result()
+        return done
+
+    async def _stay_connected(self) -> None:
+        """Build a session, use it until it is lost, build the next: the first and every other by the same way."""
+        again = False
+        while True:
+            self._session = session = await self._connect(first=not again)
+            self._connected(again=again)
+            again, since = True, time.monotonic()
+            reason = await asyncio.shield(session.lost)
+            self._intake.lost(session, reason)
+            # One that did not live long will hardly do better at once.
+            wait = 0.0 if time.monotonic() - since > _SHORT_LIFE_SECONDS else random.uniform(0.2, 1.0)  # noqa: S311 - jitter
+            self.health.not_ready = f"not connected: {reason}"
+            self._events.emit(BrokerLost(reason, round(wait, 3)))
+            await session.close()
+            await asyncio.sleep(wait)
+
+    async def _connect(self, *, first: bool) -> Session:
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self.health.not_ready = f"not connected: {error}"
+            self._events.emit(BrokerLost(str(error), round(state.upcoming_sleep, 3)))
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((AmqpError, TopologyMismatch)),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+            before_sleep=tell,
+        )
+        async for attempt in retrying:
+            with attempt:
+                try:
+                    return await self._open()
+                except (ConnectFailed, TopologyMismatch) as error:
+                    if first and getattr(error, "permanent", True):
+                        raise WorkerStartError(str(error)) from error
+                    raise
+        raise AssertionError("tenacity gives up only when told to")
+
+    async def _open(self) -> Session:
+        session = await Session.open(self.settings, self.name, self._outlet)
+        try:
+            await self._intake.open(session)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    def _connected(self, *, again: bool) -> None:
+        self.health.not_ready = ""
+        broker = ", ".join(without_password(url) for url in self.settings.urls)
+        self._events.emit(BrokerConnected(broker, again))
+        if not again:
+            http = f"{self.settings.http_host}:{self.http_port}" if self.http_port else ""
+            tasks = tuple(sorted(self._pool.tasks))
+            self._events.emit(WorkerReady(self.name, self.settings.queues, self._pool.size, tasks, http))
+
+    async def _drain(self) -> None:
+        """No new jobs; running ones get the grace period; the rest is given back, uncharged."""
+        self.health.not_ready = "stopping"
+        grace = self.settings.grace_period
+        self._events.emit(WorkerDraining(self._signal, self._intake.running, grace))
+        await self._intake.drain(grace, self._hurry)
+        self._pool.kill_busy(STOPPING)
+        await self._intake.finish(_FINISH_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            self.health.beat()
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def _serve_http(self) -> HttpServer | None:
+        if self.settings.http_port < 0:
+            return None
+        http = HttpServer(self.settings.http_host, self.settings.http_port, self._registry, self.health)
+        self.http_port = http.port
+        return http
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._asked, number.name)
+
+    def _asked(self, how: str) -> None:
+        assert self._stop is not None
+        if self._stop.is_set():
+            self._hurry.set()
+        self._signal = how
+        self._stop.set()
+
+    def _show_slots(self) -> None:
+        free, busy, starting = self._pool.counts
+        self._metrics.set_slots(free=free, busy=busy, starting=starting)
+
+
+def _lanes(settings: Settings) -> tuple[str, ...]:
+    """The queue of each lane: the processes shared out over the queues, each at least one."""
+    queues = settings.queues
+    count = settings.processes or max(os.cpu_count() or 1, len(queues))
+    if count < len(queues):
+        raise WorkerStartError(
+            f"{len(queues)} queues need at least {len(queues)} processes, and there are {count}: "
+            "raise --processes, or serve fewer queues by this worker"
+        )
+    return tuple(queues[number % len(queues)] for number in range(count))
+
+
+def _setup(modules: Sequence[str], settings: Settings) -> Setup:
+    here = str(Path.cwd())
+    path = [entry or here for entry in sys.path]
+    if here not in path:
+        path.insert(0, here)
+    return Setup(tuple(modules), path, settings.log_level, settings.log_format, settings.start_method)

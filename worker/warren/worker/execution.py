@@ -1,0 +1,171 @@
+"""One delivery's way through the worker: accept, run, plan. Settling is done elsewhere, once."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from warren.amqp.seam import Delivery, Message
+from warren.clock import Clock
+from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStarted
+from warren.job import Job, Undecodable, encode_body, from_message
+from warren.outcome import Expired, Outcome, Rejected, label
+from warren.worker.fanout import Interrupted, charged, run_chunk
+from warren.worker.frames import Ended, Run, TaskInfo
+from warren.worker.plan import MAX_CRASHES, Plan, Planner
+from warren.worker.pool import Pool
+from warren.worker.process import ProcessDied
+from warren.worker.session import Session
+
+Key = tuple[str, int, int, int]
+
+
+@dataclass(eq=False, slots=True)
+class Execution:
+    """A job in this worker's hands, from its delivery to its ack. Owned by the worker's loop.
+
+    Attributes:
+        session, delivery: the newest: after a reconnect the broker hands the job out again.
+        lane: the consumer it came by.
+        key: tells it from any other, as long as this process lives.
+        started: a process has (had) it.
+        plan: what it came to, once it has ended.
+        published: how many of the plan's publishes are confirmed.
+        sent: the confirm of the next one, once that is written: while it may still come, nothing is written twice.
+        orphaned: its queue was deleted under it: there is nothing left to ack, and no redelivery to wait for.
+    """
+
+    session: Session
+    delivery: Delivery
+    lane: int
+    key: Key
+    queue: str
+    task: str = ""
+    started: bool = False
+    plan: Plan | None = None
+    published: int = 0
+    sent: asyncio.Future[None] | None = None
+    orphaned: bool = False
+
+
+def key_of(job: Job, message: Message) -> Key:
+    """What tells one execution of one message from any other, as long as this process lives."""
+    return (*job.key, hash(message.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Brings executions from their job to their plan."""
+
+    pool: Pool
+    planner: Planner
+    events: Events
+    clock: Clock
+    payload_limit: int
+
+    def accept(self, message: Message, queue: str) -> Job | Plan:
+        """Return the message's job, or what to do with a message that is none; never raises, whatever came."""
+        if len(message.body) > self.payload_limit:
+            size = f"{len(message.body):,} bytes, and the limit is {self.payload_limit:,} (payload_limit)"
+            return self._refuse(message, queue, "too_large", f"the message is {size}")
+        try:
+            return from_message(message, queue, self.clock())
+        except Undecodable as error:
+            return self._refuse(message, queue, error.reason, error.detail)
+        except Exception as error:  # noqa: BLE001 - called from a client library's callback, and anybody writes messages
+            return self._refuse(message, queue, "undecodable", f"{type(error).__name__}: {error}")
+
+    async def run(self, execution: Execution, job: Job) -> Plan:
+        """Run a job and plan what follows.
+
+        Raises:
+            Interrupted: the worker stops.
+        """
+        info = self.pool.tasks.get(job.task)
+        refusal = self._refusal(job, info)
+        if refusal is not None or info is None:
+            outcome = refusal or Rejected("unknown_task", job.task)
+            detail = (
+                outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
+            )
+            reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
+            self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, detail))
+            return self.planner.single(job, outcome, MAX_CRASHES, self.clock())
+        started = time.monotonic()
+
+        def on_start() -> None:
+            if not execution.started:
+                execution.started = True
+                waited = max(0.0, self.clock() - job.ready_at)
+                self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
+
+        try:
+            plan = await self._attempt(job, info, on_start)
+        except Interrupted:
+            if execution.started:
+                self.events.emit(JobInterrupted(job.id, job.task, job.queue))
+            raise
+        seconds = time.monotonic() - started
+        self.events.emit(
+            JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
+        )
+        return plan
+
+    async def _attempt(self, job: Job, info: TaskInfo, on_start: Callable[[], None]) -> Plan:
+        run, info = _run_of(job, self.clock()), _limited(info, job)
+        if job.body.items is not None:
+            outcomes = await run_chunk(self.pool, run, job.body, info, on_start)
+            return self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
+        found: list[Outcome] = []
+
+        def ended(message: Ended) -> None:
+            found.append(message.outcome)
+
+        try:
+            await self.pool.run(run, ended, on_start=on_start, kill_after=info.kill_after)
+        except ProcessDied as died:
+            found.append(charged(died.crash))
+        return self.planner.single(job, found[0], info.max_crashes, self.clock())
+
+    def _refusal(self, job: Job, info: TaskInfo | None) -> Outcome | None:
+        if info is None:
+            known = ", ".join(sorted(self.pool.tasks)[:20])
+            return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
+        if job.expires_at is not None and self.clock() > job.expires_at:
+            return Expired()
+        return None
+
+    def _refuse(self, message: Message, queue: str, reason: str, detail: str) -> Plan:
+        plan = self.planner.refused(message, queue, reason, detail, self.clock())
+        job_id = plan.publishes[0].message.message_id or ""
+        self.events.emit(JobRefused(job_id, "", queue, "rejected", reason, detail))
+        return plan
+
+
+def _limited(info: TaskInfo, job: Job) -> TaskInfo:
+    """What the parent must know of the task, with this call's own limits."""
+    if job.limits is None:
+        return info
+    crashes, kill = job.limits.max_crashes, job.limits.kill_after
+    return msgspec.structs.replace(
+        info,
+        max_crashes=info.max_crashes if crashes is None else crashes,
+        kill_after=info.kill_after if kill is None else kill or None,
+    )
+
+
+def _run_of(job: Job, now: float) -> Run:
+    body = msgspec.structs.replace(job.body, items=None, indexes=None)
+    return Run(
+        job.id,
+        job.task,
+        job.queue,
+        job.attempt,
+        job.failures,
+        job.last_error,
+        max(0.0, now - job.first_ready_at),
+        encode_body(body),
+        limits=job.limits,
+    )
