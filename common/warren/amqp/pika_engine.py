@@ -48,25 +48,15 @@ async def connect(url: str, *, name: str, heartbeat: int, timeout: float) -> Con
     parameters = pika.URLParameters(url)
     parameters.heartbeat = heartbeat
     parameters.client_properties = {"connection_name": name}
-    loop = asyncio.get_running_loop()
-    opened: asyncio.Future[None] = loop.create_future()
-
-    def on_open(_: object) -> None:
-        if not opened.done():
-            opened.set_result(None)
-
-    def on_error(_: object, error: BaseException) -> None:
-        if not opened.done():
-            opened.set_exception(connect_failed(error))
-
-    wire = AsyncioConnection(parameters, on_open, on_error, None, custom_ioloop=loop)
-    connection = PikaConnection(wire, loop)
+    parameters.stack_timeout = timeout  # ends by itself what is abandoned before it opened
+    connection = PikaConnection(parameters, asyncio.get_running_loop())
     try:
         async with asyncio.timeout(timeout):
-            await opened
-            await connection.open_publishing()
+            await connection.open()
     except BaseException as error:
         connection.abandon()
+        if isinstance(error, asyncio.CancelledError):
+            await connection.close()  # the loop may end with this task
         if isinstance(error, TimeoutError):
             raise ConnectFailed(f"no answer within {timeout:g} s") from None
         if isinstance(error, AmqpError):
@@ -78,20 +68,23 @@ async def connect(url: str, *, name: str, heartbeat: int, timeout: float) -> Con
 class PikaConnection:
     """One pika connection: a channel to publish on, one to declare on, one for each consumer."""
 
-    def __init__(self, wire: AsyncioConnection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, parameters: pika.URLParameters, loop: asyncio.AbstractEventLoop) -> None:
         self.lost: asyncio.Future[str] = loop.create_future()
         self.blocked = False
-        self._wire = wire
         self._loop = loop
+        self._opened: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
+        self._wire = wire = AsyncioConnection(
+            parameters, self._on_open, self._on_open_error, self._on_closed, custom_ioloop=loop
+        )
         self._channels = _Channels(wire, self.lost)
         self._publishing: _Publishing | None = None
-        wire.add_on_close_callback(self._on_closed)
         wire.add_on_connection_blocked_callback(lambda *_: self._set_blocked(on=True))
         wire.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(on=False))
 
-    async def open_publishing(self) -> None:
-        """Open the channel that publishes, in confirm mode."""
+    async def open(self) -> None:
+        """Wait for the handshake, then open the channel that publishes, in confirm mode."""
+        await self._opened
         rpc = await self._channels.open()
         self._publishing = publishing = _Publishing(rpc, self._loop)
         await rpc.call(lambda done: rpc.channel.confirm_delivery(publishing.confirmed, callback=done))
@@ -195,13 +188,26 @@ class PikaConnection:
 
     def abandon(self) -> None:
         """Begin to close, without waiting for it."""
-        if not self.lost.done():
-            self.lost.set_result("closed by us")
-        if not (self._wire.is_closed or self._wire.is_closing):
+        self._lose("closed by us")
+        if self._wire.is_open:  # closed in the middle of its handshake, pika fails an assertion of its own
             self._wire.close()
 
+    def _on_open(self, _: object) -> None:
+        if self.lost.done():
+            self._wire.close()
+        elif not self._opened.done():
+            self._opened.set_result(None)
+
+    def _on_open_error(self, _: object, error: BaseException) -> None:
+        self._end(str(error))
+        if not self._opened.done():
+            self._opened.set_exception(connect_failed(error))
+
     def _on_closed(self, _: object, reason: BaseException) -> None:
-        self._lose(str(reason) or type(reason).__name__)
+        self._end(str(reason) or type(reason).__name__)
+
+    def _end(self, reason: str) -> None:
+        self._lose(reason)
         if not self._closed.done():
             self._closed.set_result(None)
 
