@@ -1,8 +1,10 @@
 # Everything runs in .venv, which is made with the first Python >= 3.11 that works. BROKER=4.3 (or 3.10) chooses the
-# RabbitMQ of the tests, ARGS goes to pytest.
+# RabbitMQ of the tests, ARGS goes to pytest. The tests mostly wait, so a few files run side by side, each with a broker
+# of its own; WORKERS=0 runs them one after the other.
 
 PYTHON := .venv/bin/python
 STAMP := .venv/installed
+WORKERS := 3
 PYTHONS := python3.13 python3.12 python3.11 python3
 
 .PHONY: demo test check fix bench clean help
@@ -19,7 +21,7 @@ demo: $(STAMP)
 	$(PYTHON) -m examples.wordcount.demo
 
 test: $(STAMP)
-	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest $(ARGS)
+	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(PYTHON) -m ruff check

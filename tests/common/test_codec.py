@@ -154,7 +154,7 @@ LOOP.append(LOOP)
         ("\udcff", "surrogates"),
         (LOOP, "recursion"),
     ],
-    ids=lambda value: repr(value)[:30],
+    ids=["object", "nested", "function", "complex", "error", "builtin", "class", "tuple key", "surrogate", "loop"],
 )
 def test_what_json_cannot_carry_is_refused_with_its_type(value: object, told: str) -> None:
     with pytest.raises(NotEncodable) as refused:

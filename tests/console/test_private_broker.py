@@ -1,5 +1,6 @@
 """The private broker: it starts anywhere, survives kill -9 with its data, touches nothing foreign, leaves nothing."""
 
+import fcntl
 import signal
 import socket
 import subprocess
@@ -228,6 +229,28 @@ def test_the_package_is_installed_where_apt_can_be_run() -> None:
     )
     assert ensure_installed(print, machine) == Server(Path("/usr/lib/rabbitmq/bin"))
     assert installed == [("sudo", "-n")]
+
+
+def test_only_one_process_at_a_time_looks_and_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    others: list[bool] = []
+
+    def another_comes(*_: object) -> Path:
+        with (tmp_path / "warren/install.lock").open("w") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        others.append(True)
+        return Path("/opt/rabbitmq/sbin")
+
+    ensure_installed(print, probes(find_server=another_comes))
+    ensure_installed(print, probes(find_apt=tuple, install=another_comes, docker_answers=lambda: True))
+    assert len(others) == 2
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(NoBrokerAvailable, match=r"install\.lock cannot be written .*XDG_CACHE_HOME"):
+        ensure_installed(print, probes())
 
 
 def test_docker_is_the_last_resort() -> None:

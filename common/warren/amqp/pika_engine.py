@@ -199,15 +199,12 @@ class PikaConnection:
             self._opened.set_result(None)
 
     def _on_open_error(self, _: object, error: BaseException) -> None:
-        self._end(str(error))
+        self._on_closed(None, error)
         if not self._opened.done():
             self._opened.set_exception(connect_failed(error))
 
     def _on_closed(self, _: object, reason: BaseException) -> None:
-        self._end(str(reason) or type(reason).__name__)
-
-    def _end(self, reason: str) -> None:
-        self._lose(reason)
+        self._lose(str(reason) or type(reason).__name__)
         if not self._closed.done():
             self._closed.set_result(None)
 

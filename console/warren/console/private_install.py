@@ -1,5 +1,6 @@
 """Where a private RabbitMQ comes from: the server on this machine, the distribution's package, or Docker's image."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -114,10 +115,11 @@ def ensure_installed(say: Say, probes: Probes | None = None) -> Source:
         NoBrokerAvailable: there is none and no way to get one, or installing it failed.
     """
     look = probes or Probes()
-    tools = look.find_server()
-    if tools is None and (before := look.find_apt()) is not None:
-        look.install(before, say)
+    with one_at_a_time(default_cache() / "install.lock"):  # half an installation looks like a whole one
         tools = look.find_server()
+        if tools is None and (before := look.find_apt()) is not None:
+            look.install(before, say)
+            tools = look.find_server()
     if tools is not None:
         return Server(tools)
     if look.docker_answers():
@@ -126,6 +128,30 @@ def ensure_installed(say: Say, probes: Probes | None = None) -> Source:
     raise NoBrokerAvailable(
         "rabbitmq-server is not installed, apt-get is missing or needs a password, and no Docker engine answers"
     )
+
+
+def default_cache() -> Path:
+    """Return the folder for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "warren"
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same lock file.
+
+    Raises:
+        NoBrokerAvailable: the lock file cannot be written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise NoBrokerAvailable(
+            f"{lock} cannot be written ({error.strerror}); XDG_CACHE_HOME chooses another place"
+        ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def apt_install(before: tuple[str, ...], *packages: str) -> None:

@@ -1,11 +1,8 @@
 """RabbitMQ of a chosen version: Debian's suite that has it, in a folder of its own, when this machine does not."""
 
-import fcntl
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from warren.console.private_install import (
@@ -13,9 +10,11 @@ from warren.console.private_install import (
     NoBrokerAvailable,
     Say,
     apt_install,
+    default_cache,
     ensure_installed,
     find_apt,
     last_line,
+    one_at_a_time,
     run,
 )
 
@@ -46,11 +45,6 @@ def version_root(version: str, say: Say, cache: Path | None = None) -> Path | No
     return _suite_folder(version, cache or default_cache(), say)
 
 
-def default_cache() -> Path:
-    """Return the folder for what can be made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "warren"
-
-
 def _has(root: Path, version: str = "") -> bool:
     """Tell whether a Debian system has RabbitMQ, of this version if one is given."""
     return any((root / "usr/lib/rabbitmq/lib").glob(f"rabbitmq_server-{version}*"))
@@ -67,19 +61,17 @@ def _suite_folder(version: str, cache: Path, say: Say) -> Path:
     if os.geteuid() != 0:
         raise NoBrokerAvailable(f"RabbitMQ {version} runs in a chroot here, which takes root: run this as root")
     root = cache / f"rabbitmq-{version}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(cache / f"rabbitmq-{version}.lock"):
+    with one_at_a_time(cache / f"rabbitmq-{version}.lock"):
         if not _has(root, version):
             _build(version, root, say)
-    shutil.copyfile("/etc/hosts", root / "etc/hosts")
+        _keep_up(Path("/etc/hosts"), root / "etc/hosts")
     return root
 
 
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _keep_up(ours: Path, copy: Path) -> None:
+    # Left alone while it is right: another node may be reading it.
+    if not copy.exists() or copy.read_bytes() != ours.read_bytes():
+        shutil.copyfile(ours, copy)
 
 
 def _build(version: str, root: Path, say: Say) -> None:
