@@ -1,6 +1,8 @@
 """The consuming side of a pika connection: deliveries put together from their frames. Only touched from the loop."""
 
+import asyncio
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from warren.amqp import pika_frames, pika_parsing
@@ -12,12 +14,10 @@ from warren.amqp.seam import Delivery, OnDelivery, Settle
 
 @dataclass(slots=True, eq=False)
 class Consumer:
-    """One consumer; `wanted` until it is being cancelled."""
+    """One consumer; what crosses its cancel on the way is still its owner's."""
 
     queue: str
     on_delivery: OnDelivery
-    no_ack: bool
-    wanted: bool = True
 
 
 class Consuming:
@@ -25,6 +25,8 @@ class Consuming:
 
     def __init__(self, rpc: Rpc, stream: Stream) -> None:
         self.rpc = rpc
+        self.cancelling = asyncio.Lock()
+        """pika takes any cancel-ok of a channel for everybody's."""
         self._number = rpc.channel.channel_number
         self._stream = stream
         self._consumers: dict[bytes, Consumer] = {}
@@ -35,15 +37,20 @@ class Consuming:
         self._missing = 0
         stream.taps[self._number] = self._tap
 
+    async def open(self, prefetch: int, on_cancelled: Callable[[], None]) -> None:
+        """Set how many deliveries each consumer holds; hear when the broker cancels one."""
+        self.rpc.channel.add_on_cancel_callback(lambda _: on_cancelled())
+        await self.rpc.call(lambda done: self.rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
+
     def add(self, consumer: Consumer) -> str:
         """Expect deliveries for a consumer; return the fresh tag it shall consume by."""
         tag = f"warren-{uuid.uuid4().hex}"
         self._consumers[tag.encode()] = consumer
         return tag
 
-    def of(self, tag: str) -> Consumer:
-        """Return the consumer of a tag."""
-        return self._consumers[tag.encode()]
+    def remove(self, tag: str) -> None:
+        """Forget a consumer that gets nothing more."""
+        self._consumers.pop(tag.encode(), None)
 
     def settle(self, tag: int, how: Settle) -> bool:
         """Settle a delivery; False when the channel is gone."""
@@ -74,8 +81,5 @@ class Consuming:
         parts, self._body = self._body, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         consumer = self._consumers[consumer_tag]
-        if consumer.wanted:
-            message = pika_parsing.message(self._header, 0, body)
-            consumer.on_delivery(Delivery(message, consumer.queue, exchange, routing_key, redelivered, tag, self))
-        elif not consumer.no_ack:
-            self.settle(tag, Settle.GIVE_BACK)  # it crossed our cancel on the way
+        message = pika_parsing.message(self._header, 0, body)
+        consumer.on_delivery(Delivery(message, consumer.queue, exchange, routing_key, redelivered, tag, self))

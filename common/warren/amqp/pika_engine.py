@@ -9,7 +9,7 @@ from warren.amqp.pika_channels import Channels
 from warren.amqp.pika_consuming import Consumer, Consuming
 from warren.amqp.pika_frames import OVERHEAD
 from warren.amqp.pika_publishing import Publishing
-from warren.amqp.pika_stream import IoServices, Stream
+from warren.amqp.pika_stream import IoServices
 from warren.amqp.pika_values import ABSENT, connect_failed, declaration
 from warren.amqp.seam import (
     AmqpError,
@@ -65,7 +65,7 @@ async def connect(url: str, *, name: str, heartbeat: int, timeout: float) -> Con
 
 
 class PikaConnection:
-    """One pika connection: a channel to publish on, one to declare on, one for each consumer."""
+    """One pika connection: a channel to publish on, one to declare on, one for the consumers of each queue."""
 
     def __init__(self, parameters: pika.URLParameters, loop: asyncio.AbstractEventLoop) -> None:
         self.lost: asyncio.Future[str] = loop.create_future()
@@ -79,6 +79,9 @@ class PikaConnection:
         )
         self._channels = Channels(wire, self.lost)
         self._publishing: Publishing | None = None
+        self._consuming: dict[tuple[str, int], Consuming] = {}
+        """By queue and prefetch, one channel for all who settle: a broker that closes channels one after another would hand
+        a message on from each to the next, and charge it every time."""
         wire.add_on_connection_blocked_callback(lambda *_: self._set_blocked(on=True))
         wire.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(on=False))
 
@@ -86,13 +89,8 @@ class PikaConnection:
         """Wait for the handshake, then open the channel that publishes, in confirm mode."""
         await self._opened
         rpc = await self._channels.open()
-        self._publishing = Publishing(rpc, self._stream, self._wire.params.frame_max - OVERHEAD)
+        self._publishing = Publishing(rpc, self._services.opened, self._wire.params.frame_max - OVERHEAD)
         await self._publishing.open()
-
-    @property
-    def _stream(self) -> Stream:
-        assert self._services.stream is not None
-        return self._services.stream
 
     def publish(
         self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
@@ -113,27 +111,31 @@ class PikaConnection:
         no_ack: bool = False,
         offset: StreamOffset | None = None,
     ) -> Subscription:
-        rpc = await self._channels.open(needed=False)
-        channel, consuming = rpc.channel, Consuming(rpc, self._stream)
-        tag = consuming.add(Consumer(queue, on_delivery, no_ack))
-        channel.add_on_cancel_callback(lambda _: self._lose(cancelled(queue)))
-        await rpc.call(lambda done: channel.basic_qos(prefetch_count=prefetch, callback=done))
-        arguments = offset_argument(offset)
+        leaves_nothing = no_ack or offset is not None
+        consuming = None if leaves_nothing else self._consuming.get((queue, prefetch))
+        if consuming is None or not consuming.rpc.channel.is_open:
+            consuming = Consuming(await self._channels.open(needed=False), self._services.opened)
+            await consuming.open(prefetch, lambda: self._lose(cancelled(queue)))
+        rpc, arguments = consuming.rpc, offset_argument(offset)
+        tag = consuming.add(Consumer(queue, on_delivery))
         await rpc.call(
-            lambda done: channel.basic_consume(
+            lambda done: rpc.channel.basic_consume(
                 queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
             )
         )
         rpc.needed = True  # a refused consumer is no loss, one that ends is
-        return Subscription(queue, consuming, tag, no_ack or offset is not None)
+        if not leaves_nothing:
+            self._consuming[queue, prefetch] = consuming
+        return Subscription(queue, consuming, tag, leaves_nothing)
 
     async def cancel(self, subscription: Subscription) -> None:
         consuming = subscription.channel
         assert isinstance(consuming, Consuming)
         if not self.lost.done():
             rpc = consuming.rpc
-            consuming.of(subscription.tag).wanted = False
-            await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
+            async with consuming.cancelling:
+                await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
+            consuming.remove(subscription.tag)
             if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
                 rpc.channel.close()
 

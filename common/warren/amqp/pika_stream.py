@@ -91,9 +91,14 @@ class IoServices(nbio_interface.AbstractIOServices):
     """pika's view of an event loop, on asyncio's public methods."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.stream: Stream | None = None
-        """Of the newest connection."""
+        self._stream: Stream | None = None
         self._loop = loop
+
+    @property
+    def opened(self) -> Stream:
+        """The stream of the connection, once that is there."""
+        assert self._stream is not None
+        return self._stream
 
     def get_native_ioloop(self) -> asyncio.AbstractEventLoop:
         return self._loop
@@ -134,7 +139,7 @@ class IoServices(nbio_interface.AbstractIOServices):
         server_hostname: str | None = None,
     ) -> "_Work":
         pika = protocol_factory()
-        self.stream = stream = Stream(self._loop, pika)
+        self._stream = stream = Stream(self._loop, pika)
 
         async def connect() -> tuple[Stream, Any]:
             name = server_hostname or "" if ssl_context else None  # empty: not to be checked
