@@ -15,14 +15,11 @@ from warren.job import Job
 from warren.topology import Names
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.fanout import Interrupted
-from warren.worker.lanes import Lanes
+from warren.worker.lanes import Lanes, may_be_returned
 from warren.worker.plan import Plan
-from warren.worker.read_ahead import HORIZON_SECONDS, ReadAhead
+from warren.worker.read_ahead import PATIENCE_SECONDS, ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
-
-_RETURNS_SPARED = 10
-"""Before RabbitMQ 4.3 a job given back is charged to its delivery limit; one that comes near it is kept until it can run."""
 
 
 class Intake:
@@ -136,7 +133,7 @@ class Intake:
         waiting = self._waiting()
         self._watch = None
         if waiting:
-            self._watch = asyncio.get_running_loop().call_later(HORIZON_SECONDS, self._look_at, waiting[0])
+            self._watch = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_at, waiting[0])
 
     def _look_at(self, first: Execution) -> None:
         """If it still waits, the expectation was wrong: give back what is more than the processes take next."""
@@ -147,9 +144,7 @@ class Intake:
         self._ahead.wrong()
         waiting, unfinished = self._waiting(), sum(execution.plan is None for execution in self._working)
         if unfinished > self._processes:
-            surplus = {
-                execution for execution in waiting[self._processes - unfinished :] if _may_be_returned(execution)
-            }
+            surplus = {each for each in waiting[self._processes - unfinished :] if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in self._working if execution not in surplus)
             self._lanes.close_all_but(kept, then=lambda: self._cancel(surplus))
 
@@ -161,8 +156,3 @@ class Intake:
         for execution in list(executions):
             if not execution.started and execution in self._working:
                 self._working[execution].cancel()
-
-
-def _may_be_returned(execution: Execution) -> bool:
-    returned = execution.delivery.message.headers.get("x-delivery-count", 0)
-    return not isinstance(returned, int) or returned < _RETURNS_SPARED

@@ -14,6 +14,8 @@ from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import OnDelivery, Session
 
 _QUIET_SECONDS = 5.0
+_RETURNS_SPARED = 10
+"""Before RabbitMQ 4.3 a job given back is charged to its delivery limit; one that comes near it is kept until it can run."""
 
 
 class Lanes:
@@ -72,7 +74,7 @@ class Lanes:
     def _take(self, session: Session, lane: int, delivery: Delivery) -> None:
         if not session.alive:
             return  # the broker has it back already
-        if self._draining or lane in session.closing:
+        if self._draining or (lane in session.closing and may_be_returned(delivery)):
             # Given back when the consumers are gone: at once, it would be handed out again to the next of them.
             self._late.append((session, delivery))
         else:
@@ -103,3 +105,9 @@ class Lanes:
         task = asyncio.get_running_loop().create_task(doing())
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+def may_be_returned(delivery: Delivery) -> bool:
+    """Tell whether a job can be given back without coming near its delivery limit."""
+    returned = delivery.message.headers.get("x-delivery-count", 0)
+    return not isinstance(returned, int) or returned < _RETURNS_SPARED

@@ -7,6 +7,9 @@ Long jobs leave nothing waiting; when the mean was wrong, whoever watches gives 
 
 HORIZON_SECONDS = 0.02
 """What waits in a worker must be expected to start within this time."""
+PATIENCE_SECONDS = 0.1
+"""When the first that waits has not begun after this, the expectation was wrong. More than the horizon: a busy machine, too,
+keeps a process from its job for some 20 ms, and a job that is given back is charged for it before RabbitMQ 4.3."""
 
 _WEIGHT = 0.05
 """Of the newest job in the running mean: some twenty jobs are remembered."""
@@ -30,8 +33,8 @@ class ReadAhead:
         self._mean = seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean)
 
     def wrong(self) -> None:
-        """Take note that no job ended for the whole horizon: the mean is at least that long for every process."""
-        self._mean = max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 2)
+        """Take note that something waited in vain, as of one very long job: trust comes back over some hundred short ones."""
+        self._mean = max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 100)
 
     @property
     def jobs(self) -> int:
