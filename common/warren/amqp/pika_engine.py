@@ -14,6 +14,7 @@ from warren.amqp.pika_values import ABSENT, connect_failed, declaration
 from warren.amqp.seam import (
     AmqpError,
     ChannelRefused,
+    Confirm,
     ConnectFailed,
     Connection,
     ConnectionLost,
@@ -103,6 +104,15 @@ class PikaConnection:
             future.set_exception(ConnectionLost(self.lost.result()))
             return future
         return self._publishing.publish(message, exchange, routing_key, mandatory=mandatory)
+
+    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:
+        assert self._publishing is not None
+        try:
+            return not self.lost.done() and self._publishing.publish_from_thread(
+                message, exchange, routing_key, confirm
+            )
+        except AmqpError:
+            return False  # the loop's way will say what it is
 
     async def consume(
         self,

@@ -9,7 +9,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from warren.topology import Binding, Exchange, Queue
 
@@ -165,6 +165,26 @@ class Connection(Protocol):
 
     async def close(self) -> None:
         """Close in order, at once when already lost; deliveries not settled go back to their queues."""
+        ...
+
+
+class Confirm(Protocol):
+    """Who is told of a publish: an `asyncio.Future`, or another thread's way to wait."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def set_exception(self, exception: "AmqpError", /) -> None: ...
+
+
+@runtime_checkable
+class PublishesFromThreads(Protocol):
+    """What a connection may be able to do besides: a blocking caller's own thread writes, which saves waking another."""
+
+    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: "Confirm") -> bool:
+        """Send a mandatory message; `confirm` is told on the loop, as the future of `publish` is.
+
+        False when it cannot be done now and nothing was sent: publish it on the loop.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from warren.errors import ResultTimeout
@@ -13,10 +13,9 @@ from warren.metrics import of_application
 from warren.producer.core import AnyTask, Composer, Outgoing
 from warren.producer.handles import MapState
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
-from warren.producer.io_thread import Reply
 from warren.producer.link import Link, Session
 from warren.producer.listening import Listener
-from warren.producer.publishing import Publisher
+from warren.producer.publishing import Publisher, Rest
 from warren.result import Result
 from warren.settings import Settings
 from warren.task import Call, named
@@ -62,10 +61,10 @@ class Client:
         await self._publisher.send(outgoing)
         return slot
 
-    def send_soon(self, outgoing: Outgoing, reply: Reply[Slot]) -> None:
-        """As `send`, for another thread; costs no task as long as all goes well."""
+    def send_from_thread(self, outgoing: Outgoing) -> tuple[Slot, Rest | None]:
+        """Publish one job from another thread than the loop's; what is left to do, if anything, is the loop's."""
         slot = self._expect(outgoing)
-        self._publisher.send_soon(outgoing, lambda: reply.give(slot), lambda rest: reply.follow(_then(rest, slot)))
+        return slot, self._publisher.send_from_thread(outgoing)
 
     async def send_many(self, outgoing: Iterable[Outgoing]) -> list[Slot]:
         """Publish many jobs, pipelined and confirmed."""
@@ -132,8 +131,3 @@ class Client:
     async def _on_session(self, session: Session) -> None:
         names = self._link.names
         await self._listener.listen(session, names.reply(uuid.uuid4().hex), names.results)
-
-
-async def _then(rest: Coroutine[Any, Any, None], slot: Slot) -> Slot:
-    await rest
-    return slot

@@ -47,13 +47,12 @@ class Host:
         return thread.start(work(client))
 
     def send(self, outgoing: Outgoing) -> Slot:
-        """Publish one job, confirmed: the shortest way there and back."""
+        """Publish one job, confirmed."""
         thread, client = self._both()
-
-        def send(reply: Reply[Slot]) -> None:
-            client.send_soon(outgoing, reply)
-
-        return thread.ask(send)
+        slot, rest = client.send_from_thread(outgoing)
+        if rest is not None:
+            thread.call(rest)
+        return slot
 
     def close(self) -> None:
         """Close the connection and end the thread, for good; safe from any thread, its own included."""

@@ -7,25 +7,55 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
+
+from warren.amqp.seam import AmqpError
 
 T = TypeVar("T")
 
 _STOP_SECONDS = 5.0
 
 
-class Reply(Generic[T]):
-    """What one thread asks another's event loop for; one lock, as a `concurrent.futures.Future` costs several times that."""
+class Waiter:
+    """A thread's way to wait for a confirm (`warren.amqp.seam.Confirm`): one lock."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        self.error: AmqpError | None = None
         self._told = threading.Lock()
         self._told.acquire()
+        self._done = False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait to be told; False when it was not in time."""
+        told = self._told.acquire(timeout=seconds)
+        self._done = True
+        return told
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, _: None, /) -> None:
+        self._done = True
+        self._told.release()
+
+    def set_exception(self, error: AmqpError, /) -> None:
+        self.error = error
+        self.set_result(None)
+
+
+class Reply(Generic[T]):
+    """What a thread waits for of a coroutine on an event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> None:
+        self._loop = loop
+        self._work = work
         self._task: asyncio.Task[T] | None = None
-        self._value: T | None = None
+        self._told = threading.Lock()
+        self._told.acquire()
 
     def result(self) -> T:
-        """Wait for the answer; safe from any thread but the loop's own.
+        """Wait for its end; safe from any thread but the loop's own.
 
         Raises:
             CancelledError: it was cancelled, or the loop ended first.
@@ -36,25 +66,31 @@ class Reply(Generic[T]):
             self.cancel()
             raise
         if self._task is None:
-            return self._value  # type: ignore[return-value]  # it was given
+            raise CancelledError
         try:
             return self._task.result()
         except asyncio.CancelledError as error:  # of a task, which this thread is not
             raise CancelledError from error
 
     def cancel(self) -> None:
-        """Have what is being done for it cancelled, without waiting; safe from any thread."""
-        self._loop.call_soon_threadsafe(self._cancel)
+        """Have it cancelled, without waiting; safe from any thread."""
+        with suppress(RuntimeError):  # the loop has ended, and it with it
+            self._loop.call_soon_threadsafe(self._cancel)
 
-    def give(self, value: T) -> None:
-        """Answer; on the loop only."""
-        self._value = value
+    def begin(self, ended: Callable[["Reply[Any]"], None]) -> None:
+        """Start it; on the loop."""
+
+        def tell(_: object) -> None:
+            ended(self)
+            self._told.release()
+
+        self._task = self._loop.create_task(self._work)
+        self._task.add_done_callback(tell)
+
+    def give_up(self) -> None:
+        """Tell the waiting thread that it will never be started."""
+        self._work.close()
         self._told.release()
-
-    def follow(self, work: Coroutine[Any, Any, T]) -> None:
-        """Answer with what becomes of a coroutine; on the loop only."""
-        self._task = self._loop.create_task(work)
-        self._task.add_done_callback(lambda _: self._told.release())
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -66,6 +102,7 @@ class IoThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._replies: set[Reply[Any]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -79,16 +116,19 @@ class IoThread:
         return self.start(work).result()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Reply[T]:
-        """Begin to run a coroutine on the loop."""
-        reply = Reply[T](self.loop)
-        self.loop.call_soon_threadsafe(reply.follow, work)
-        return reply
+        """Begin to run a coroutine on the loop.
 
-    def ask(self, answer: Callable[[Reply[T]], None]) -> T:
-        """Call a function on the loop, which must see to it that the reply is given; return that."""
-        reply = Reply[T](self.loop)
-        self.loop.call_soon_threadsafe(answer, reply)
-        return reply.result()
+        Raises:
+            CancelledError: the loop has ended.
+        """
+        reply = Reply(self.loop, work)
+        self._replies.add(reply)
+        try:
+            self.loop.call_soon_threadsafe(reply.begin, self._replies.discard)
+        except RuntimeError as error:
+            work.close()
+            raise CancelledError from error
+        return reply
 
     def stop(self) -> None:
         """End the loop and the thread."""
@@ -107,3 +147,5 @@ class IoThread:
                 # Those that wait for them in other threads are told, also when there is something to close first.
                 self.loop.run_until_complete(asyncio.wait(left, timeout=_STOP_SECONDS))
             self.loop.close()
+            for reply in tuple(self._replies):
+                reply.give_up()

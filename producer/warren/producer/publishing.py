@@ -7,16 +7,17 @@ connection is lost in between. A publish whose confirm was lost is sent again un
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from warren import topology
-from warren.amqp.seam import ChannelRefused, ConnectionLost, Nacked, Returned
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Nacked, Returned
 from warren.errors import BrokerBlocked, BrokerUnavailable, PublishError, PublishRefused, Unroutable
 from warren.events import Events, JobEnqueued
 from warren.producer.core import Outgoing
 from warren.producer.deadlines import Deadlines, Watched
+from warren.producer.io_thread import Waiter
 from warren.producer.link import Link, Session, TryAgain, persistently
 
 Rest = Coroutine[Any, Any, None]
@@ -58,21 +59,24 @@ class Publisher:
         """
         await self._conclude(self._try(outgoing))
 
-    def send_soon(self, outgoing: Outgoing, confirmed: Callable[[], None], otherwise: Callable[[Rest], None]) -> None:
-        """As `send`, without a task as long as all goes well: calls `confirmed`, or `otherwise` with what is left to do."""
-        trial = self._try(outgoing)
-        if trial.sent is None:
-            otherwise(self._conclude(trial))
-            return
+    def send_from_thread(self, outgoing: Outgoing) -> Rest | None:
+        """As `send`, in another thread than the loop's: it writes itself and waits here, which saves waking the loop's.
 
-        def done(future: "asyncio.Future[None]") -> None:
-            if future.cancelled() or future.exception() is not None:
-                otherwise(self._conclude(trial))
-            else:
-                self._events.emit(_enqueued(trial))
-                confirmed()
-
-        trial.sent.future.add_done_callback(done)
+        Returns what is left to do on the loop: all of it where this thread cannot write, seeing to a refusal or a loss.
+        """
+        trial, session, waiter = _Trial(outgoing, time.monotonic()), self._link.session, Waiter()
+        if session is None or session.direct is None or not session.alive or not _has_all(session, outgoing):
+            return self.send(outgoing)
+        address = outgoing.address(self._link.names, time.time())
+        if not session.direct.publish_from_thread(outgoing.message, *address, waiter):
+            return self.send(outgoing)
+        trial.in_flight = True
+        if not waiter.wait(self._link.settings.publish_timeout):
+            raise self._too_late(trial)
+        if waiter.error is not None:
+            return self._recover(trial, waiter.error)
+        self._events.emit(_enqueued(trial))
+        return None
 
     async def send_many(self, outgoing: Iterable[Outgoing]) -> None:
         """Publish many jobs, pipelined: all confirmed when this returns.
@@ -121,7 +125,7 @@ class Publisher:
             waiting.popleft()
 
     async def _conclude(self, trial: _Trial) -> None:
-        """Wait for the confirm; sent again, with care, when the broker does not take it as it is or its fate is unknown."""
+        """Wait for the confirm."""
         try:
             if trial.sent is not None:
                 await trial.sent.confirmed()
@@ -129,11 +133,17 @@ class Publisher:
                 await self._send_with_care(trial)
         except TimeoutError:
             raise self._too_late(trial) from None
-        except Nacked as error:
+        except AmqpError as error:
+            await self._recover(trial, error)
+        else:
+            self._events.emit(_enqueued(trial))
+
+    async def _recover(self, trial: _Trial, error: AmqpError) -> None:
+        """Send again, with care, what the broker does not take as it is or whose fate is unknown."""
+        if isinstance(error, Nacked):
             raise _refused(trial.outgoing, str(error)) from error
-        except (Returned, ChannelRefused, ConnectionLost) as error:
-            trial.in_flight = isinstance(error, ConnectionLost)
-            await self._send_with_care(trial)
+        trial.in_flight = isinstance(error, ConnectionLost)
+        await self._send_with_care(trial)
         self._events.emit(_enqueued(trial))
 
     async def _send_with_care(self, trial: _Trial) -> None:
