@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_channels import Rpc
@@ -44,6 +45,14 @@ class Consuming:
     def of(self, tag: str) -> Consumer:
         """Return the consumer of a tag."""
         return self._consumers[tag.encode()]
+
+    def forget(self, tag: str) -> None:
+        """Drop a consumer that the broker has cancelled for us: nothing more comes for it."""
+        del self._consumers[tag.encode()]
+
+    def queue_of(self, cancel: Any) -> str:
+        """Return the queue whose consumer a broker's cancel is about."""
+        return self.of(cancel.method.consumer_tag).queue
 
     def settle(self, tag: int, how: Settle) -> bool:
         """Settle a delivery; False when the channel is gone."""

@@ -80,6 +80,8 @@ class PikaConnection:
         )
         self._channels = Channels(wire, self.lost)
         self._publishing: Publishing | None = None
+        # Consumers of one queue share a channel once the broker has granted the first: it is one process in the broker.
+        self._shared: dict[tuple[str, int], Consuming] = {}
         wire.add_on_connection_blocked_callback(lambda *_: self._set_blocked(on=True))
         wire.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(on=False))
 
@@ -123,19 +125,29 @@ class PikaConnection:
         no_ack: bool = False,
         offset: StreamOffset | None = None,
     ) -> Subscription:
-        rpc = await self._channels.open(needed=False)
-        channel, consuming = rpc.channel, Consuming(rpc, self._stream)
+        leaves_nothing = no_ack or offset is not None
+        key = None if leaves_nothing else (queue, prefetch)
+        consuming = self._shared.get(key) if key is not None else None
+        if consuming is None or not consuming.rpc.channel.is_open:
+            consuming = await self._open_consuming(prefetch)
         tag = consuming.add(Consumer(queue, on_delivery, no_ack))
-        channel.add_on_cancel_callback(lambda _: self._lose(cancelled(queue)))
-        await rpc.call(lambda done: channel.basic_qos(prefetch_count=prefetch, callback=done))
-        arguments = offset_argument(offset)
+        rpc, arguments = consuming.rpc, offset_argument(offset)
         await rpc.call(
-            lambda done: channel.basic_consume(
+            lambda done: rpc.channel.basic_consume(
                 queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
             )
         )
         rpc.needed = True  # a refused consumer is no loss, one that ends is
-        return Subscription(queue, consuming, tag, no_ack or offset is not None)
+        if key is not None:
+            self._shared.setdefault(key, consuming)
+        return Subscription(queue, consuming, tag, leaves_nothing)
+
+    async def _open_consuming(self, prefetch: int) -> Consuming:
+        rpc = await self._channels.open(needed=False)
+        consuming = Consuming(rpc, self._stream)
+        rpc.channel.add_on_cancel_callback(lambda frame: self._lose(cancelled(consuming.queue_of(frame))))
+        await rpc.call(lambda done: rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
+        return consuming
 
     async def cancel(self, subscription: Subscription) -> None:
         consuming = subscription.channel
@@ -144,6 +156,7 @@ class PikaConnection:
             rpc = consuming.rpc
             consuming.of(subscription.tag).wanted = False
             await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
+            consuming.forget(subscription.tag)
             if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
                 rpc.channel.close()
 

@@ -57,7 +57,8 @@ class Delivery:
 class Subscription:
     """A running consumer: its queue and the engine's handle of it.
 
-    `leaves_nothing` when no delivery of it can be settled after the cancel (no_ack, streams): its channel is closed then.
+    `leaves_nothing` when no delivery of it can be settled after the cancel (no_ack, streams): it has a channel of its own,
+    which is closed then.
     """
 
     queue: str
@@ -137,7 +138,7 @@ class Connection(Protocol):
         no_ack: bool = False,
         offset: StreamOffset | None = None,
     ) -> Subscription:
-        """Consume on a channel of its own with a fresh tag; `on_delivery` is called on the loop, must not block or raise.
+        """Consume with a fresh tag; `on_delivery` is called on the loop, must not block or raise.
 
         Fails with `ChannelRefused`; that costs nothing else of the connection.
         """
