@@ -35,7 +35,7 @@ class Publishing:
         self._oldest = 1  # no tag below it is unconfirmed
         self._unconfirmed: dict[int, _Unconfirmed] = {}
         self._returned: dict[int, str] = {}
-        self._torn = False  # a thread was interrupted while it published
+        self._torn = False  # under the lock: a thread was interrupted while it published
         self._failed = False
         rpc.on_fail = self._fail
         rpc.channel.add_on_return_callback(self._on_return)
@@ -55,8 +55,11 @@ class Publishing:
         except AmqpError as error:
             future.set_exception(error)
             return future
-        self._register(future, message, exchange, routing_key)
-        self._stream.write(frames)
+        if self._torn:
+            future.set_exception(self._stream.torn())
+        else:
+            self._register(future, message, exchange, routing_key)
+            self._stream.write(frames)
         self._stream.lock.release()
         return future
 
@@ -66,13 +69,9 @@ class Publishing:
         A signal handler may raise anywhere in here. Left between numbering a publish and sending it, no later publish
         could be told from its neighbour: so none is made any more, and the connection ends.
         """
-        if self._torn:
-            return False
         frames = self._frames(message, exchange, routing_key, mandatory=True)
         lock = self._stream.lock
-        if not lock.acquire(
-            blocking=False
-        ):  # it may be this very thread's, interrupted by a signal handler that enqueues
+        if not lock.acquire(blocking=False):  # it may be this very thread's, whose signal handler enqueues
             return False
         try:
             if self._torn or self._failed:
@@ -90,9 +89,6 @@ class Publishing:
         self._unconfirmed[self._last_tag] = _Unconfirmed(confirm, message.message_id, exchange, routing_key)
 
     def _frames(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
-        if self._torn:
-            self._stream.abort()
-            raise ConnectionLost("a publish was interrupted")
         if not self.rpc.channel.is_open:
             raise ConnectionLost("the publishing channel is closed")
         try:

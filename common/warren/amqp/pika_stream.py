@@ -37,6 +37,7 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         self._pika = pika
         self._transport: asyncio.Transport | None = None
         self._plain_socket = -1
+        self._torn: ConnectionLost | None = None
         self._pending: list[bytes] = []
         self._rest = b""
 
@@ -64,8 +65,13 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
             ConnectionLost: the thread that has it does not go on: a signal handler in it may be waiting for us.
         """
         if not self.lock.acquire(timeout=_HELD_SECONDS):
-            self.abort()
-            raise ConnectionLost("a publish was interrupted")
+            raise self.torn()
+
+    def torn(self) -> ConnectionLost:
+        """End the connection, as a thread was interrupted in the middle of a publish; return what to raise."""
+        self._torn = ConnectionLost("a publish was interrupted")
+        self.abort()
+        return self._torn
 
     def _flush(self) -> None:
         with suppress(ConnectionLost):
@@ -100,7 +106,7 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         self._transport, self._plain_socket = None, -1
         if held:
             self.lock.release()
-        self._pika.connection_lost(error)
+        self._pika.connection_lost(error or self._torn)
 
     def eof_received(self) -> bool | None:
         keep: bool | None = self._pika.eof_received()
