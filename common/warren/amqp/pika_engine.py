@@ -1,4 +1,4 @@
-"""The seam on pika's asyncio adapter: callbacks in, futures out; about 45 µs of CPU a message."""
+"""The seam on pika's asyncio connection: callbacks in, futures out; 15 to 30 µs of CPU a message."""
 
 import asyncio
 
@@ -66,7 +66,7 @@ async def connect(url: str, *, name: str, heartbeat: int, timeout: float) -> Con
 
 
 class PikaConnection:
-    """One pika connection: a channel to publish on, one to declare on, one for each consumer."""
+    """One pika connection: a channel to publish on, one to declare on, one for the consumers of each queue."""
 
     def __init__(self, parameters: pika.URLParameters, loop: asyncio.AbstractEventLoop) -> None:
         self.lost: asyncio.Future[str] = loop.create_future()
