@@ -1,5 +1,6 @@
 """Values to JSON and back into annotated types, by msgspec; pydantic models and paths come along by hooks. Never pickle."""
 
+import functools
 import pathlib
 from typing import Any, TypeVar
 
@@ -35,7 +36,7 @@ def decode(data: bytes | msgspec.Raw, as_type: type[T] | Any = Any) -> T:
         NotDecodable: broken JSON, nesting too deep, or a value that does not fit.
     """
     try:
-        value: T = msgspec.json.decode(data, type=as_type, dec_hook=_rebuild)
+        value: T = _decoder(as_type).decode(data)
     except (
         msgspec.DecodeError,
         RecursionError,
@@ -46,6 +47,19 @@ def decode(data: bytes | msgspec.Raw, as_type: type[T] | Any = Any) -> T:
     ) as error:
         raise NotDecodable(str(error) or type(error).__name__) from error
     return value
+
+
+def _decoder(as_type: Any) -> msgspec.json.Decoder[Any]:
+    try:
+        return _kept_decoder(as_type)
+    except TypeError:  # an annotation that cannot be hashed; or one that is no type, which the next line says
+        return msgspec.json.Decoder(as_type, dec_hook=_rebuild)
+
+
+@functools.lru_cache(maxsize=512, typed=True)
+def _kept_decoder(as_type: Any) -> msgspec.json.Decoder[Any]:
+    """Making one costs more than most uses of it."""
+    return msgspec.json.Decoder(as_type, dec_hook=_rebuild)
 
 
 def _simplify(value: object) -> object:

@@ -3,6 +3,7 @@
 Any AMQP client may publish a job; so decoding trusts nothing and says exactly what is wrong.
 """
 
+import functools
 import os
 import time
 import uuid
@@ -104,10 +105,13 @@ class Undecodable(Exception):
 def new_id(now: float | None = None) -> str:
     """Return a UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then random, so that ids sort by time."""
     milliseconds = int((time.time() if now is None else now) * 1000)
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return str(uuid.UUID(int=value))
+    digits = f"{milliseconds:012x}{os.urandom(10).hex()}"
+    variant = _VARIANT[digits[16]]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""RFC 9562's variant in the upper two bits of a random digit."""
 
 
 def id_time(job_id: str) -> float | None:
@@ -121,32 +125,36 @@ def id_time(job_id: str) -> float | None:
 
 def to_message(job: Job) -> Message:
     """Return the message of a job; the broker's own history headers are never carried along."""
-    headers = dict(job.foreign)
-    headers |= {
+    headers: dict[str, object] = {
+        **job.foreign,
         "warren-version": VERSION,
         "warren-attempt": job.attempt,
         "warren-enqueued-at": _millis(job.enqueued_at),
+        "warren-ready-at": _millis(job.ready_at),
+        "warren-first-ready-at": _millis(job.first_ready_at),
     }
-    headers |= {"warren-ready-at": _millis(job.ready_at), "warren-first-ready-at": _millis(job.first_ready_at)}
-    optional: dict[str, object] = {
-        "warren-failures": job.failures,
-        "warren-crashes": job.crashes,
-        "warren-last-error": job.last_error,
-        "warren-expires-at": None if job.expires_at is None else _millis(job.expires_at),
-        "warren-replays": job.replays,
-        "warren-queue": job.queue,
-        "warren-priority": job.priority,
-        "warren-limits": "" if job.limits is None else msgspec.json.encode(job.limits).decode(),
-    }
-    headers |= {name: value for name, value in optional.items() if value}
-    zeros = ("warren-expires-at", "warren-priority")  # not the same as none
-    headers |= {name: optional[name] for name in zeros if optional[name] is not None}
+    if job.queue:
+        headers["warren-queue"] = job.queue
+    if job.failures:
+        headers["warren-failures"] = job.failures
+    if job.crashes:
+        headers["warren-crashes"] = job.crashes
+    if job.last_error:
+        headers["warren-last-error"] = job.last_error
+    if job.replays:
+        headers["warren-replays"] = job.replays
+    if job.expires_at is not None:
+        headers["warren-expires-at"] = _millis(job.expires_at)
+    if job.priority is not None:
+        headers["warren-priority"] = job.priority
+    if job.limits is not None:
+        headers["warren-limits"] = msgspec.json.encode(job.limits).decode()
     if not job.wants_result:
         headers["warren-result"] = False
     return Message(
         body=msgspec.json.encode(job.body),
         message_id=job.id,
-        type=job.task.encode()[:_SHORT_BYTES].decode(errors="ignore"),
+        type=_short(job.task),
         content_type=CONTENT_TYPE,
         priority=job.priority,
         timestamp=int(job.enqueued_at),
@@ -191,6 +199,12 @@ def from_message(message: Message, queue: str, now: float) -> Job:
         limits=_limits(headers.text("warren-limits")),
         foreign=foreign_headers(message.headers),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _short(task: str) -> str:
+    """As much of a task's name as fits into a property."""
+    return task.encode()[:_SHORT_BYTES].decode(errors="ignore")
 
 
 def foreign_headers(headers: Mapping[str, object]) -> dict[str, object]:

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         publish_timeout: until a publish is confirmed or a typed error; a leader change in a cluster takes some seconds.
         heartbeat: of the connection; a dead peer is noticed after about two.
         payload_limit: of a job's message, on both sides.
-        engine: client library for producers and workers, `pika` or `aio_pika`; empty for the best for each.
+        engine: client library for producers and workers, `pika` or `aio_pika`; empty for the faster, pika.
         queues: what a worker serves.
         processes: of a worker's pool; 0 for one per CPU.
         read_ahead: how many jobs a worker may hold beyond its processes while it expects to start them within 20 ms; 0 for none.

@@ -1,6 +1,7 @@
 """A task's signature: arguments to JSON, checked against the annotations; JSON to arguments, rebuilt into the annotated types."""
 
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ class Signature:
     parameters: inspect.Signature
     types: Mapping[str, Any]
     result: Any
+    positional: tuple[str, ...] = ()
+    """Names of the parameters that may be given by position."""
+    fewest: int = sys.maxsize
+    """How many arguments by position are enough without any keyword; most calls are of that plain kind."""
 
     @classmethod
     def of(cls, task: str, function: Callable[..., object]) -> "Signature":
@@ -42,7 +47,8 @@ class Signature:
             hints = typing.get_type_hints(function, include_extras=True)
         except (NameError, TypeError, AttributeError) as error:
             raise InvalidTask(f"task {task!r} has an annotation that cannot be resolved: {error}") from error
-        return cls(task, inspect.signature(function), hints, hints.get("return", Any))
+        parameters = inspect.signature(function)
+        return cls(task, parameters, hints, hints.get("return", Any), *_by_position(parameters))
 
     def dump(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
         """Return the arguments as JSON, after reading them back as the worker will.
@@ -50,6 +56,8 @@ class Signature:
         Raises:
             InvalidArguments: they do not fit the signature or the annotations, or cannot be written as JSON.
         """
+        if not kwargs and self.fewest <= len(args) <= len(self.positional):
+            return Arguments(tuple(map(self._dump, self.positional, args)), {})
         bound = self._bind(args, kwargs)
         return Arguments(
             tuple(self._dump(name, value) for name, value in bound.positional),
@@ -62,6 +70,8 @@ class Signature:
         Raises:
             InvalidArguments: as for `dump`.
         """
+        if not kwargs and self.fewest <= len(args) <= len(self.positional):
+            return list(map(self._load, self.positional, args)), {}
         bound = self._bind(args, kwargs)
         return (
             [self._load(name, value) for name, value in bound.positional],
@@ -98,6 +108,14 @@ class Signature:
             return decode(raw, self.types.get(name, Any))
         except NotDecodable as error:
             raise InvalidArguments(self.task, f"argument {name!r}: {error}") from error
+
+
+def _by_position(parameters: inspect.Signature) -> tuple[tuple[str, ...], int]:
+    every = parameters.parameters.values()
+    positional = tuple(p.name for p in every if p.kind in _POSITIONAL)
+    needed = sum(p.default is _EMPTY for p in every if p.kind in _POSITIONAL)
+    needs_keyword = any(p.default is _EMPTY for p in every if p.kind is p.KEYWORD_ONLY)
+    return positional, sys.maxsize if needs_keyword else needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Consuming:
         consumer_tag, tag, redelivered, (exchange, routing_key) = self._method
         parts, self._body = self._body, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        consumer = self._consumers[consumer_tag]
+        if (consumer := self._consumers.get(consumer_tag)) is None:
+            self.settle(tag, Settle.GIVE_BACK)  # nobody waits for it any more
+            return
         message = pika_parsing.message(self._header, 0, body)
         consumer.on_delivery(Delivery(message, consumer.queue, exchange, routing_key, redelivered, tag, self))

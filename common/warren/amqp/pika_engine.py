@@ -1,6 +1,7 @@
-"""The seam on pika's asyncio adapter: callbacks in, futures out; about 45 µs of CPU a message."""
+"""The seam on pika's asyncio connection: callbacks in, futures out; 15 to 30 µs of CPU a message."""
 
 import asyncio
+from typing import TypeVar
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
@@ -14,6 +15,7 @@ from warren.amqp.pika_values import ABSENT, connect_failed, declaration
 from warren.amqp.seam import (
     AmqpError,
     ChannelRefused,
+    Confirm,
     ConnectFailed,
     Connection,
     ConnectionLost,
@@ -28,6 +30,8 @@ from warren.amqp.seam import (
 )
 from warren.amqp.streams import offset_argument
 from warren.topology import Binding, Exchange, Queue
+
+T = TypeVar("T")
 
 _CLOSE_SECONDS = 2.0
 
@@ -102,6 +106,15 @@ class PikaConnection:
             return future
         return self._publishing.publish(message, exchange, routing_key, mandatory=mandatory)
 
+    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:
+        assert self._publishing is not None
+        try:
+            return not self.lost.done() and self._publishing.publish_from_thread(
+                message, exchange, routing_key, confirm
+            )
+        except AmqpError:
+            return False  # the loop's way will say what it is
+
     async def consume(
         self,
         queue: str,
@@ -115,7 +128,7 @@ class PikaConnection:
         consuming = None if leaves_nothing else self._consuming.get((queue, prefetch))
         if consuming is None or not consuming.rpc.channel.is_open:
             consuming = Consuming(await self._channels.open(needed=False), self._services.opened)
-            await consuming.open(prefetch, lambda: self._lose(cancelled(queue)))
+            await consuming.open(prefetch, lambda: _resolve(self.lost, cancelled(queue)))
         rpc, arguments = consuming.rpc, offset_argument(offset)
         tag = consuming.add(Consumer(queue, on_delivery))
         await rpc.call(
@@ -177,15 +190,15 @@ class PikaConnection:
 
     def abandon(self) -> None:
         """Begin to close, without waiting for it."""
-        self._lose("closed by us")
+        _resolve(self.lost, "closed by us")
         if self._wire.is_open:  # closed in the middle of its handshake, pika fails an assertion of its own
             self._wire.close()
 
     def _on_open(self, _: object) -> None:
         if self.lost.done():
             self._wire.close()
-        elif not self._opened.done():
-            self._opened.set_result(None)
+        else:
+            _resolve(self._opened, None)
 
     def _on_open_error(self, _: object, error: BaseException) -> None:
         self._on_closed(None, error)
@@ -193,16 +206,16 @@ class PikaConnection:
             self._opened.set_exception(connect_failed(error))
 
     def _on_closed(self, _: object, reason: BaseException) -> None:
-        self._lose(str(reason) or type(reason).__name__)
-        if not self._closed.done():
-            self._closed.set_result(None)
-
-    def _lose(self, reason: str) -> None:
-        if not self.lost.done():
-            self.lost.set_result(reason)
+        _resolve(self.lost, str(reason) or type(reason).__name__)
+        _resolve(self._closed, None)
 
     def _set_blocked(self, *, on: bool) -> None:
         self.blocked = on
+
+
+def _resolve(future: "asyncio.Future[T]", value: T) -> None:
+    if not future.done():
+        future.set_result(value)
 
 
 def _tapped(*_: object) -> None:

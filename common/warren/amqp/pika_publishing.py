@@ -1,6 +1,7 @@
-"""The publishing channel of a pika connection: which delivery tag belongs to which future. Only touched from the loop."""
+"""The publishing channel of a pika connection: which delivery tag belongs to whom."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pika
@@ -9,13 +10,13 @@ from pika.channel import Channel
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_channels import Rpc
 from warren.amqp.pika_stream import Stream
-from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Message, Nacked, Returned
+from warren.amqp.seam import AmqpError, ChannelRefused, Confirm, ConnectionLost, Message, Nacked, Returned
 
 _PRECONDITION_FAILED = 406
 
 
 class _Unconfirmed(NamedTuple):
-    future: "asyncio.Future[None]"
+    future: Confirm
     message_id: str | None
     exchange: str
     routing_key: str
@@ -34,6 +35,8 @@ class Publishing:
         self._oldest = 1  # no tag below it is unconfirmed
         self._unconfirmed: dict[int, _Unconfirmed] = {}
         self._returned: dict[int, str] = {}
+        self._torn = False  # under the lock: a thread was interrupted while it published
+        self._failed = False
         rpc.on_fail = self._fail
         rpc.channel.add_on_return_callback(self._on_return)
 
@@ -46,20 +49,54 @@ class Publishing:
     def publish(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> "asyncio.Future[None]":
         """Send a message; the future is done when it is confirmed."""
         future: asyncio.Future[None] = self._loop.create_future()
-        if not self.rpc.channel.is_open:
-            future.set_exception(ConnectionLost("the publishing channel is closed"))
-            return future
         try:
-            frames = pika_frames.publish(
+            frames = self._frames(message, exchange, routing_key, mandatory=mandatory)
+            self._stream.hold()
+        except AmqpError as error:
+            future.set_exception(error)
+            return future
+        if self._torn:
+            future.set_exception(self._stream.torn())
+        else:
+            self._register(future, message, exchange, routing_key)
+            self._stream.write(frames)
+        self._stream.lock.release()
+        return future
+
+    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:
+        """As `publish`, mandatory, in another thread than the loop's; False when that cannot be done now.
+
+        A signal handler may raise anywhere in here. Left between numbering a publish and sending it, no later publish
+        could be told from its neighbour: so none is made any more, and the connection ends.
+        """
+        frames = self._frames(message, exchange, routing_key, mandatory=True)
+        lock = self._stream.lock
+        if not lock.acquire(blocking=False):  # it may be this very thread's, whose signal handler enqueues
+            return False
+        try:
+            if self._torn or self._failed:
+                return False
+            self._torn = True
+            self._register(confirm, message, exchange, routing_key)
+            self._stream.write_now(frames)
+            self._torn = False
+        finally:
+            lock.release()
+        return True
+
+    def _register(self, confirm: Confirm, message: Message, exchange: str, routing_key: str) -> None:
+        self._last_tag += 1
+        self._unconfirmed[self._last_tag] = _Unconfirmed(confirm, message.message_id, exchange, routing_key)
+
+    def _frames(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
+        if not self.rpc.channel.is_open:
+            raise ConnectionLost("the publishing channel is closed")
+        try:
+            return pika_frames.publish(
                 self._number, exchange, routing_key, message, mandatory=mandatory, limit=self._body_limit
             )
         except ValueError as error:
-            future.set_exception(ChannelRefused(_PRECONDITION_FAILED, str(error)))
-            return future
-        self._stream.write(frames)
-        self._last_tag += 1
-        self._unconfirmed[self._last_tag] = _Unconfirmed(future, message.message_id, exchange, routing_key)
-        return future
+            raise ChannelRefused(_PRECONDITION_FAILED, str(error)) from error
 
     def _tap(self, kind: int, data: bytes, at: int, _: int) -> bool:
         method = pika_parsing.method(data, at) if kind == pika_frames.METHOD else None
@@ -86,6 +123,10 @@ class Publishing:
             waiting.future.set_exception(Nacked("the broker refused the message"))
 
     def _fail(self, error: AmqpError) -> None:
+        with suppress(ConnectionLost):
+            self._stream.hold()
+            self._failed = True
+            self._stream.lock.release()
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         if len(unconfirmed) > 1 and isinstance(error, ChannelRefused):
             # The refusal was for one of them, and nobody says which.
@@ -97,7 +138,7 @@ class Publishing:
     def _on_return(self, _: Channel, method: Any, had: pika.BasicProperties, __: bytes) -> None:
         # The broker sends a message back just before it confirms it, and does not say which tag that was.
         key = (had.message_id, method.exchange, method.routing_key)
-        for tag, waiting in self._unconfirmed.items():
+        for tag, waiting in list(self._unconfirmed.items()):  # other threads add to it
             if waiting[1:] == key and tag not in self._returned:
                 self._returned[tag] = f"{method.reply_code} {method.reply_text}"
                 return

@@ -6,17 +6,22 @@ never reach pika, all others do. So pika keeps the handshake, the heartbeats, th
 """
 
 import asyncio
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from pika.adapters.utils import nbio_interface
 
 from warren.amqp.pika_frames import END, HEAD, OVERHEAD
+from warren.amqp.seam import ConnectionLost
 
 Tap = Callable[[int, bytes, int, int], bool]
 """Takes a frame, or leaves it to pika: its kind, the bytes it is in, and where its payload begins and ends."""
+_HELD_SECONDS = 1.0
 _LAST_KIND = 8
 """Of frames; anything above is a broker of another protocol version, for pika to refuse."""
 
@@ -26,9 +31,13 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pika: Any) -> None:
         self.taps: dict[int, Tap] = {}
+        self.lock = threading.Lock()
+        """Held while something is written, as other threads may do that, too."""
         self._loop = loop
         self._pika = pika
         self._transport: asyncio.Transport | None = None
+        self._plain_socket = -1
+        self._torn: ConnectionLost | None = None
         self._pending: list[bytes] = []
         self._rest = b""
 
@@ -38,10 +47,41 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
             self._loop.call_soon(self._flush)
         self._pending.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Send at once, from any thread that holds the lock."""
+        sent = 0
+        if not self._pending and self._plain_socket >= 0 and self.get_write_buffer_size() == 0:
+            with suppress(OSError):  # full, or broken: both are the transport's to find out
+                sent = os.write(self._plain_socket, data)
+        if sent < len(data):
+            # What the loop has added meanwhile came after it.
+            self._pending.insert(0 if sent else len(self._pending), data[sent:])
+            self._loop.call_soon_threadsafe(self._flush)
+
+    def hold(self) -> None:
+        """Take the lock on the loop.
+
+        Raises:
+            ConnectionLost: the thread that has it does not go on: a signal handler in it may be waiting for us.
+        """
+        if not self.lock.acquire(timeout=_HELD_SECONDS):
+            raise self.torn()
+
+    def torn(self) -> ConnectionLost:
+        """End the connection, as a thread was interrupted in the middle of a publish; return what to raise."""
+        self._torn = ConnectionLost("a publish was interrupted")
+        self.abort()
+        return self._torn
+
     def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        if self._transport is not None:
-            self._transport.write(b"".join(pending))
+        with suppress(ConnectionLost):
+            self.hold()
+            try:
+                pending, self._pending = self._pending, []
+                if self._transport is not None and pending:
+                    self._transport.write(b"".join(pending))
+            finally:
+                self.lock.release()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -56,11 +96,17 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if transport.get_extra_info("sslcontext") is None:
+            self._plain_socket = transport.get_extra_info("socket").fileno()
         self._pika.connection_made(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
-        self._pika.connection_lost(error)
+        held = self.lock.acquire(timeout=_HELD_SECONDS)
+        # The socket is closed after this, and its number may soon be another file's.
+        self._transport, self._plain_socket = None, -1
+        if held:
+            self.lock.release()
+        self._pika.connection_lost(error or self._torn)
 
     def eof_received(self) -> bool | None:
         keep: bool | None = self._pika.eof_received()

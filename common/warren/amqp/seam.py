@@ -9,7 +9,7 @@ import asyncio
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from warren.topology import Binding, Exchange, Queue
 
@@ -57,7 +57,8 @@ class Delivery:
 class Subscription:
     """A running consumer: its queue and the engine's handle of it.
 
-    `leaves_nothing` when no delivery of it can be settled after the cancel (no_ack, streams): its channel is closed then.
+    `leaves_nothing` when no delivery of it can be settled after the cancel (no_ack, streams): it has a channel of its own,
+    which is closed then.
     """
 
     queue: str
@@ -137,7 +138,7 @@ class Connection(Protocol):
         no_ack: bool = False,
         offset: StreamOffset | None = None,
     ) -> Subscription:
-        """Consume on a channel of its own with a fresh tag; `on_delivery` is called on the loop, must not block or raise.
+        """Consume with a fresh tag; `on_delivery` is called on the loop, must not block or raise.
 
         Fails with `ChannelRefused`; that costs nothing else of the connection.
         """
@@ -165,6 +166,26 @@ class Connection(Protocol):
 
     async def close(self) -> None:
         """Close in order, at once when already lost; deliveries not settled go back to their queues."""
+        ...
+
+
+class Confirm(Protocol):
+    """Who is told of a publish: an `asyncio.Future`, or another thread's way to wait."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def set_exception(self, exception: "AmqpError", /) -> None: ...
+
+
+@runtime_checkable
+class PublishesFromThreads(Protocol):
+    """What a connection may be able to do besides: a blocking caller's own thread writes, which saves waking another."""
+
+    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: "Confirm") -> bool:
+        """Send a mandatory message; `confirm` is told on the loop, as the future of `publish` is.
+
+        False when it cannot be done now and nothing was sent: publish it on the loop.
+        """
         ...
 
 

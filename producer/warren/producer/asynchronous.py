@@ -1,4 +1,4 @@
-"""The producer for asyncio applications, on aio-pika."""
+"""The producer for asyncio applications, on pika's asyncio connection by default."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ class AsyncProducer:
     """
 
     def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
-        self._client = Client(settings or load(**changes), engine="aio_pika")
+        self._client = Client(settings or load(**changes), engine="pika")
 
     async def __aenter__(self) -> Self:
         await self._client.reach()

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
@@ -13,6 +14,7 @@ from warren.producer.core import Outgoing
 from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+from warren.producer.io_thread import Reply
 from warren.result import Result
 from warren.settings import Settings, load
 from warren.task import Call, NamedTask, Task
@@ -21,8 +23,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_BATCH = 500
+_BATCH = 250
 """Jobs composed here, in the caller's thread, before the I/O thread is given them."""
+_AHEAD = 2
+"""Batches on their way while the next one is composed."""
 
 
 class Producer:
@@ -72,8 +76,7 @@ class Producer:
             InvalidArguments, PayloadTooLarge: nothing was sent.
             PublishError: BrokerUnavailable, BrokerBlocked, Unroutable or PublishRefused, within `publish_timeout`.
         """
-        outgoing = self._host.client.compose(task, args, kwargs)
-        return self._handle(self._host.call(lambda client: client.send(outgoing)))
+        return self._handle(self._host.send(self._host.client.compose(task, args, kwargs)))
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs with pipelined confirms: all are confirmed when this returns.
@@ -84,12 +87,20 @@ class Producer:
         Raises:
             PublishError: as `enqueue`; a note on it says how many of its batch are enqueued.
         """
-        batches = _batches(self._host.client.compose_calls(calls))
-        return [
-            self._handle(slot)
-            for batch in batches
-            for slot in self._host.call(functools.partial(Client.send_many, outgoing=batch))
-        ]
+        slots = list[Slot]()
+        sending = deque[Reply[list[Slot]]]()
+        try:
+            for batch in _batches(self._host.client.compose_calls(calls)):
+                sending.append(self._host.start(functools.partial(Client.send_many, outgoing=batch)))
+                if len(sending) > _AHEAD:
+                    slots += sending.popleft().result()
+            while sending:
+                slots += sending.popleft().result()
+        except BaseException:
+            for reply in sending:
+                reply.cancel()
+            raise
+        return [self._handle(slot) for slot in slots]
 
     @overload
     def map(

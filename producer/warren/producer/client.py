@@ -15,7 +15,7 @@ from warren.producer.handles import MapState
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 from warren.producer.link import Link, Session
 from warren.producer.listening import Listener
-from warren.producer.publishing import Publisher
+from warren.producer.publishing import Publisher, Rest
 from warren.result import Result
 from warren.settings import Settings
 from warren.task import Call, named
@@ -37,6 +37,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the connection for good."""
+        self._publisher.close()
         await self._link.close()
 
     def compose(self, task: AnyTask | str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
@@ -59,6 +60,11 @@ class Client:
         slot = self._expect(outgoing)
         await self._publisher.send(outgoing)
         return slot
+
+    def send_from_thread(self, outgoing: Outgoing) -> tuple[Slot, Rest | None]:
+        """Publish one job from another thread than the loop's; what is left to do, if anything, is the loop's."""
+        slot = self._expect(outgoing)
+        return slot, self._publisher.send_from_thread(outgoing)
 
     async def send_many(self, outgoing: Iterable[Outgoing]) -> list[Slot]:
         """Publish many jobs, pipelined and confirmed."""

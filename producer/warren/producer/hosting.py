@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from warren.errors import WrongUse
 from warren.producer.client import Client
-from warren.producer.io_thread import IoThread
+from warren.producer.core import Outgoing
+from warren.producer.inbox import Slot
+from warren.producer.io_thread import IoThread, Reply
 from warren.settings import Settings
 
 T = TypeVar("T")
@@ -37,8 +39,20 @@ class Host:
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine of the client's on its thread and return what it returns."""
+        return self.start(work).result()
+
+    def start(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> Reply[T]:
+        """Begin to run a coroutine of the client's on its thread."""
         thread, client = self._both()
-        return thread.call(work(client))
+        return thread.start(work(client))
+
+    def send(self, outgoing: Outgoing) -> Slot:
+        """Publish one job, confirmed."""
+        thread, client = self._both()
+        slot, rest = client.send_from_thread(outgoing)
+        if rest is not None:
+            thread.call(rest)
+        return slot
 
     def close(self) -> None:
         """Close the connection and end the thread, for good; safe from any thread, its own included."""

@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from warren import topology
 from warren.amqp.engines import connect_any
-from warren.amqp.seam import ChannelRefused, ConnectFailed, Connection, ConnectionLost
+from warren.amqp.seam import ChannelRefused, ConnectFailed, Connection, ConnectionLost, PublishesFromThreads
 from warren.errors import BrokerUnavailable, TopologyMismatch, WrongUse
 from warren.settings import Settings
 from warren.topology import Item, Names
@@ -29,6 +29,10 @@ class Session:
 
     connection: Connection
     declared: set[str] = field(default_factory=set)
+    direct: PublishesFromThreads | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.direct = self.connection if isinstance(self.connection, PublishesFromThreads) else None
 
     @property
     def alive(self) -> bool:
