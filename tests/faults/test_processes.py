@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -148,3 +149,17 @@ def test_the_start_method_spawn_works_as_well(broker: Broker, namespace: str, tm
         Producer(url=broker.url, namespace=namespace) as producer,
     ):
         assert producer.enqueue(jobs.crash_once, str(tmp_path / "log"), 3).result(20) == 3
+
+
+def test_items_that_were_done_when_another_killed_their_process_do_not_run_again(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    with (
+        running_worker(broker.url, namespace, tmp_path),
+        Producer(url=broker.url, namespace=namespace) as producer,
+    ):
+        handle = producer.map(jobs.note_or_die, range(500), chunk=100, kwargs={"path": str(runs), "every": 50})
+        assert handle.results(60) == list(range(500))
+    begun = Counter(line["number"] for line in written(runs))
+    assert begun == {number: 1 + (number % 50 == 49) for number in range(500)}
