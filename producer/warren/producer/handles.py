@@ -88,11 +88,10 @@ class MapState:
 
     def __init__(self, slots: list[ChunkSlot], result_type: Any) -> None:
         self.slots = slots
+        self.total = sum(slot.size for slot in slots)
         self._type = result_type
-
-    @property
-    def total(self) -> int:
-        return sum(slot.size for slot in self.slots)
+        self._complete = 0
+        """So many chunks from the first on are: of ten thousand, not all are looked at again whenever one has changed."""
 
     @property
     def failed(self) -> int:
@@ -105,7 +104,9 @@ class MapState:
 
     def open_slot(self) -> ChunkSlot | None:
         """Return a chunk that is not complete."""
-        return next((slot for slot in self.slots if not slot.complete), None)
+        while self._complete < len(self.slots) and self.slots[self._complete].complete:
+            self._complete += 1
+        return self.slots[self._complete] if self._complete < len(self.slots) else None
 
     def collect(self) -> list[Any]:
         """Return all values in order.

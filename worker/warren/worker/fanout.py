@@ -22,6 +22,9 @@ from warren.worker.unit import UNIT_SECONDS
 
 STOPPING = "the worker is stopping"
 _LEAST_SECONDS = 1e-6
+_WORTH_SECONDS = 0.001
+"""Of work, that a unit is worth its message and the waking of another process."""
+_REMEMBERED_ITEMS = 100_000
 _NUMBERS = itertools.count(1)
 """Of units, in all chunks: what a process has left behind of an earlier one is not mistaken for this one's."""
 
@@ -42,9 +45,10 @@ def charged(crash: Crashed) -> Crashed:
 
 
 class Pace:
-    """How many items make a unit: as many as are done in some 20 ms, by the mean so far; a process's share while that is not known.
+    """How long a task's items take, and so how many of them make a unit: as many as are done in some 20 ms.
 
-    A process ends a unit that takes longer, so a mean that misleads costs no more than sending items twice.
+    While that is not known a unit is a process's share. A process ends a unit that takes longer, so a mean that misleads costs no
+    more than sending items twice.
     """
 
     def __init__(self) -> None:
@@ -52,27 +56,32 @@ class Pace:
         self._seconds = 0.0
 
     def took(self, seconds: float, items: int) -> None:
-        """Take note of the time of some items."""
+        """Take note of the time of some items; what was long ago counts less and less."""
+        if self._items > _REMEMBERED_ITEMS:
+            self._items, self._seconds = self._items // 2, self._seconds / 2
         self._items += items
         self._seconds += seconds
 
     def unit(self, left: int, processes: int) -> int:
-        """Return the size of the next unit, at least 1 and never so large that another process would be left without."""
+        """Return the size of the next unit of so many items that are left, at least 1.
+
+        It leaves a share for every other process, unless all the items together are not worth a second message.
+        """
         share = -(-left // processes)
         if not self._items:
             return share
         mean = max(self._seconds / self._items, _LEAST_SECONDS)
-        return max(1, min(int(UNIT_SECONDS / mean), share))
+        return max(1, min(int(UNIT_SECONDS / mean), max(share, min(left, int(_WORTH_SECONDS / mean)))))
 
 
 class _Chunk:
     """A chunk while it runs."""
 
-    def __init__(self, run: Run, body: Body) -> None:
+    def __init__(self, run: Run, body: Body, pace: Pace) -> None:
         self._run = run
         self._items = body.items or []
         self._places = body.places()
-        self._pace = Pace()
+        self._pace = pace
         self.waiting = deque(range(len(self._items)))
         """Which items, by their number here, have to be given to a process."""
         self.outcomes = Outcomes()
@@ -115,13 +124,15 @@ class _Chunk:
             self.outcomes.others[place] = message.outcome
 
 
-async def run_chunk(pool: Pool, run: Run, body: Body, info: TaskInfo, on_start: Callable[[], None]) -> Outcomes:
-    """Run all items of a chunk and return what they came to.
+async def run_chunk(
+    pool: Pool, run: Run, body: Body, info: TaskInfo, on_start: Callable[[], None], *, pace: Pace
+) -> Outcomes:
+    """Run all items of a chunk and return what they came to; `pace` is the task's.
 
     Raises:
         Interrupted: the worker stops.
     """
-    chunk = _Chunk(run, body)
+    chunk = _Chunk(run, body, pace)
     units: set[asyncio.Task[None]] = set()
     if not chunk.waiting:
         on_start()  # begun and ended at once
