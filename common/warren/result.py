@@ -42,10 +42,17 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     failed: dict[int, ItemFailure] | None = None
 
 
-def to_message(result: Result, job: Job) -> tuple[Message, str]:
-    """Return the message of a result and its routing key."""
+def to_message(result: Result, job: Job, items: bytes | None = None) -> tuple[Message, str]:
+    """Return the message of a result and its routing key.
+
+    Args:
+        result: what is told.
+        job: what it is told of.
+        items: of a chunk, the member `items` when it is written as JSON already; it would cost much to take it apart and write it anew.
+    """
+    body = msgspec.json.encode(result)
     message = Message(
-        body=msgspec.json.encode(result),
+        body=body if items is None else b'%b,"items":%b}' % (body[:-1], items),
         message_id=new_id(result.finished_at),
         correlation_id=job.id,
         type=result.state.value,

@@ -114,3 +114,12 @@ def stuck() -> None:
             time.sleep(30)
         except BaseException:  # noqa: BLE001 - that is what it is about
             continue
+
+
+@task(max_crashes=9)
+def note_or_die(number: int, path: str, every: int) -> int:
+    """Kills its process at the first attempt at one item in so many."""
+    write_down(path, number=number)
+    if number % every == every - 1 and context.job().attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number

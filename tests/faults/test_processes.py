@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -121,3 +122,14 @@ def test_metrics_counted_inside_tasks_arrive_in_the_parent(broker: Broker, names
 def test_the_start_method_spawn_works_as_well(broker: Broker, namespace: str, tmp_path: Path) -> None:
     with worker_and_producer(broker, namespace, tmp_path, start_method="spawn") as (_, producer):
         assert producer.enqueue(jobs.crash_once, str(tmp_path / "log"), 3).result(120) == 3
+
+
+def test_items_that_were_done_when_another_killed_their_process_do_not_run_again(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    with worker_and_producer(broker, namespace, tmp_path) as (_, producer):
+        handle = producer.map(jobs.note_or_die, range(500), chunk=100, kwargs={"path": str(runs), "every": 50})
+        assert handle.results(120) == list(range(500))
+    begun = Counter(line["number"] for line in written(runs))
+    assert begun == {number: 1 + (number % 50 == 49) for number in range(500)}

@@ -75,6 +75,24 @@ def test_the_parts_of_a_chunk_collect_in_any_order_and_also_twice(parts: list[di
         failed = {place: WHY for place, good in part.items() if not good}
         slot.put(ended(JOB, JobState.RUNNING, items=items, failed=failed))
         first = part | first
-    assert {**dict.fromkeys(slot.values, True), **dict.fromkeys(slot.failures, False)} == first
+    values = dict.fromkeys(range(10)) if slot.packed is not None else slot.values
+    assert {**dict.fromkeys(values, True), **dict.fromkeys(slot.failures, False)} == first
+    assert slot.settled == len(first)
     assert slot.complete == (len(first) == 10)
     assert slot.changed.is_set() == bool(parts)
+
+
+def test_a_chunk_that_is_done_is_kept_small_in_the_order_of_its_items() -> None:
+    slot = chunk(3)
+    slot.put(ended(JOB, JobState.RUNNING, items={2: msgspec.Raw(b"2")}, failed={}))
+    slot.put(ended(JOB, JobState.DONE, items={1: msgspec.Raw(b"null"), 0: msgspec.Raw(b'"0"')}, failed={}))
+    slot.put(ended(JOB, JobState.DONE, items={1: msgspec.Raw(b"7")}, failed={1: WHY}))
+    assert (slot.complete, slot.packed, slot.values, slot.failures) == (True, b'["0",null,2]', {}, {})
+
+
+def test_places_that_a_chunk_does_not_have_do_not_end_it() -> None:
+    slot = chunk(2)
+    slot.put(ended(JOB, JobState.DONE, items={0: msgspec.Raw(b"0"), 7: msgspec.Raw(b"7")}, failed={}))
+    assert (slot.complete, slot.settled) == (False, 1)
+    slot.put(ended(JOB, JobState.DEAD, items={-1: msgspec.Raw(b"7")}, failed={9: WHY, 1: WHY}))
+    assert (slot.complete, set(slot.values), set(slot.failures)) == (True, {0}, {1})

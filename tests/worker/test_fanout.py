@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from warren.job import Body
 from warren.outcome import Crashed, Done, Outcome
+from warren.worker.chunk import member, opened
 from warren.worker.fanout import STOPPING, Interrupted, Pace, charged, run_chunk
-from warren.worker.frames import Ended, Run, TaskInfo
+from warren.worker.frames import Ended, Part, Run, TaskInfo
 from warren.worker.pool import Pool
 from warren.worker.process import ProcessDied
 
@@ -27,33 +28,54 @@ def test_a_unit_is_some_20_ms_of_items_and_leaves_some_for_every_process(
     seconds: list[float], left: int, processes: int
 ) -> None:
     pace = Pace()
-    assert pace.unit(left, processes) == 1
+    share = -(-left // processes)
+    assert pace.unit(left, processes) == share
     for one in seconds:
-        pace.took(one)
+        pace.took(one, 1)
     unit = pace.unit(left, processes)
-    assert 1 <= unit <= max(1, -(-left // processes))
-    assert unit == 1 or unit * sum(seconds) / len(seconds) <= 0.0201
+    expected = sum(seconds) / len(seconds)
+    assert 1 <= unit <= left
+    assert unit <= share or unit * expected <= 0.00101
+    assert unit == 1 or unit * expected <= 0.0201
 
 
 class FakePool:
-    """Runs units in the test; some items kill their process, the first `faults` times they are run."""
+    """Runs units in the test, a few items of each; some items kill their process."""
 
-    def __init__(self, size: int, deadly: frozenset[bytes] = frozenset(), killed_for: str = "") -> None:
+    def __init__(self, size: int, deadly: frozenset[int] = frozenset(), killed_for: str = "", most: int = 60) -> None:
         self.size = size
-        self.ran: list[bytes] = []
+        self.ran: list[int] = []
         self._deadly = deadly
         self._killed_for = killed_for
+        self._most = most
 
     async def run(
         self, run: Run, on_ended: Callable[[Ended], None], *, on_start: Callable[[], None], kill_after: float | None
     ) -> None:
         on_start()
-        for item, place in zip(run.items or (), run.places or (), strict=True):
+        assert run.unit is not None
+        unit, told = run.unit, list[Ended]()
+        items = dict(zip(unit.places, msgspec.json.decode(unit.items, type=list[int]), strict=True))
+        for number, (place, item) in enumerate(list(items.items())[: self._most]):
             await asyncio.sleep(0)
             self.ran.append(item)
             if item in self._deadly:
+                # What the journal of the dead holds was told in part, and some of it is of an earlier unit.
+                old, empty = Part(unit.number - 1, number, 1), Part(unit.number, number, 0)
+                for again in (*told[-1:], Ended(Done(b"?"), 0.0, old), Ended(Done(b""), 0.0, empty)):
+                    on_ended(again)
                 raise ProcessDied(Crashed(9, None, 0, self._killed_for))
-            on_ended(Ended(Done(item), 0.0, place))
+            told.append(Ended(Done(member(place, b"%d" % item)), 0.0, Part(unit.number, number, 1)))
+            on_ended(told[-1])
+
+
+def test_what_was_long_ago_counts_less_and_less() -> None:
+    pace = Pace()
+    for _ in range(1000):
+        pace.took(0.001, 1000)
+    for _ in range(1000):
+        pace.took(1.0, 1000)
+    assert 18 <= pace.unit(10_000, 2) <= 22
 
 
 def body_of(items: list[int], indexes: list[int] | None = None) -> Body:
@@ -61,17 +83,27 @@ def body_of(items: list[int], indexes: list[int] | None = None) -> Body:
 
 
 def run(pool: FakePool, body: Body) -> dict[int, Outcome]:
-    return asyncio.run(run_chunk(cast("Pool", pool), RUN, body, INFO, lambda: None))
+    """Run a chunk and return each item's outcome by place; no place has two."""
+    found = asyncio.run(run_chunk(cast("Pool", pool), RUN, body, INFO, lambda: None, pace=Pace()))
+    done = [(place, Done(bytes(value))) for members in found.done for place, value in opened(members).items()]
+    outcomes = dict([*done, *found.others.items()])
+    assert len(outcomes) == len(done) + len(found.others)
+    return outcomes
 
 
 @deterministic
 @given(
-    items=st.lists(st.integers(0, 50), max_size=60), size=st.integers(1, 8), deadly=st.frozensets(st.integers(0, 50))
+    items=st.lists(st.integers(0, 50), max_size=60),
+    size=st.integers(1, 8),
+    deadly=st.frozensets(st.integers(0, 50)),
+    most=st.integers(1, 60),
 )
-def test_every_item_runs_once_and_has_its_own_outcome(items: list[int], size: int, deadly: frozenset[int]) -> None:
-    pool = FakePool(size, frozenset(b"%d" % item for item in deadly))
+def test_every_item_runs_once_and_has_its_own_outcome(
+    items: list[int], size: int, deadly: frozenset[int], most: int
+) -> None:
+    pool = FakePool(size, deadly, most=most)
     outcomes = run(pool, body_of(items))
-    assert sorted(pool.ran) == sorted(b"%d" % item for item in items)
+    assert sorted(pool.ran) == sorted(items)
     assert outcomes == {
         place: Crashed(9, None) if item in deadly else Done(b"%d" % item) for place, item in enumerate(items)
     }
@@ -87,7 +119,30 @@ def test_a_chunk_without_items_comes_to_nothing() -> None:
 
 def test_a_process_taken_away_by_the_stopping_worker_charges_nobody() -> None:
     with pytest.raises(Interrupted):
-        run(FakePool(1, frozenset({b"1"}), STOPPING), body_of([1]))
+        run(FakePool(1, frozenset({1}), STOPPING), body_of([1]))
     with pytest.raises(Interrupted):
         charged(Crashed(9, None, 0, STOPPING))
     assert charged(Crashed(9, None, 0, "over its limit")) == Crashed(9, None, 0, "over its limit")
+
+
+def test_a_unit_that_lasts_leaves_the_rest_to_processes_that_had_nothing_left_to_do() -> None:
+    """Nobody waits for one process to do alone, item by item, what it was given in the beginning."""
+
+    class Lopsided(FakePool):
+        async def run(self, run: Run, *args: Any, **kwargs: Any) -> None:
+            self.running.append(run)
+            self.most_at_once = max(self.most_at_once, len(self.running))
+            slow = run.unit is not None and run.unit.places[-1] >= 50
+            self._most = 1 if slow else 100
+            if slow:
+                await asyncio.sleep(0.001)
+            await super().run(run, *args, **kwargs)
+            self.running.remove(run)
+
+        running: list[Run]
+        most_at_once = 0
+
+    pool = Lopsided(2)
+    pool.running = []
+    assert len(run(pool, body_of(list(range(100))))) == 100
+    assert pool.most_at_once == 2

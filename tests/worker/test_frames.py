@@ -15,12 +15,14 @@ from warren.worker.frames import (
     Ended,
     Family,
     FromProcess,
+    Part,
     Progress,
     Ready,
     Run,
     Stop,
     TaskInfo,
     ToProcess,
+    Unit,
     Unpacker,
     pack,
 )
@@ -45,14 +47,15 @@ families = st.builds(
     texts,
     st.lists(st.tuples(texts, st.dictionaries(texts, texts, max_size=2), numbers), max_size=2),
 )
+parts = st.builds(Part, st.integers(0, 2**40), st.integers(0, 10**6), st.integers(1, 10**6))
 from_process: st.SearchStrategy[Any] = st.one_of(
     st.builds(Ready, st.lists(st.builds(TaskInfo, texts, texts, st.integers(1, 9), st.none() | numbers), max_size=2)),
     st.builds(Broken, texts),
-    st.builds(Ended, outcomes, numbers, st.none() | st.integers(0, 10**6), st.booleans()),
+    st.builds(Ended, outcomes, numbers, st.none() | parts, st.booleans()),
     st.builds(Progress, st.integers(0, 10**9), st.none() | st.integers(0, 10**9)),
     st.builds(Counted, st.lists(families, max_size=2)),
 )
-items = st.none() | st.lists(st.binary(max_size=20), max_size=3)
+units = st.builds(Unit, st.integers(0, 2**40), st.lists(st.integers(0, 10**6), max_size=3), st.binary(max_size=20))
 to_process: st.SearchStrategy[Any] = st.just(Stop()) | st.builds(
     Run,
     texts,
@@ -63,8 +66,7 @@ to_process: st.SearchStrategy[Any] = st.just(Stop()) | st.builds(
     texts,
     numbers,
     st.binary(max_size=300),
-    items,
-    st.none() | st.lists(st.integers(0, 10**6), max_size=3),
+    st.none() | units,
     st.none() | st.builds(Limits, attempts=st.none() | st.integers(1, 9), timeout=st.none() | numbers),
 )
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -17,6 +18,7 @@ from warren.outcome import Cancelled, Crashed, Done, Expired, Failed, Failure, O
 from warren.result import Result
 from warren.states import JobState
 from warren.topology import Names
+from warren.worker.chunk import Outcomes, member
 from warren.worker.plan import Plan, Planner, Publish
 
 NOW = 1_700_000_000.0
@@ -189,8 +191,15 @@ def chunk_of(size: int, *, first: int = 0, crashes: int = 0) -> Job:
     return replace(JOB, body=body, crashes=crashes)
 
 
+def outcomes_of(outcomes: Mapping[int, Outcome]) -> Outcomes:
+    return Outcomes(
+        [member(place, one.result) for place, one in outcomes.items() if isinstance(one, Done)],
+        {place: one for place, one in outcomes.items() if not isinstance(one, Done)},
+    )
+
+
 def plan_chunk(outcomes: dict[int, Outcome], job: Job | None = None) -> Plan:
-    return planner().chunk(job or chunk_of(len(outcomes)), outcomes, MAX_CRASHES, NOW)
+    return planner().chunk(job or chunk_of(len(outcomes)), outcomes_of(outcomes), MAX_CRASHES, NOW)
 
 
 def items_of(job: Job) -> dict[int, int]:
@@ -258,6 +267,15 @@ def test_an_item_over_the_limit_dies_alone() -> None:
     assert (letter.reason, letter.items) == ("bad_result", 1)
 
 
+def test_many_values_told_at_once_may_be_larger_together_than_one_may_be() -> None:
+    told_at_once = b"".join(member(place, b"%d" % place) for place in range(LIMIT))
+    (told,) = results(planner().chunk(chunk_of(LIMIT), Outcomes([told_at_once]), MAX_CRASHES, NOW))
+    assert told.state is JobState.DONE
+    assert {place: bytes(value) for place, value in (told.items or {}).items()} == {
+        place: b"%d" % place for place in range(LIMIT)
+    }
+
+
 def test_a_chunk_that_was_never_begun_ends_as_a_whole() -> None:
     ended = planner().single(chunk_of(3), Rejected("unknown_task", "no m:f"), MAX_CRASHES, NOW)
     letter = dead(ended)
@@ -314,7 +332,7 @@ def test_every_item_of_a_chunk_goes_exactly_one_way(
 def test_the_results_of_a_chunk_travel_in_messages_that_every_broker_takes() -> None:
     large = Planner(NAMES, "w", 1 << 20, random.Random(1))
     value = b'"' + b"x" * 1_000_000 + b'"'
-    ended = large.chunk(chunk_of(40), {place: Done(value) for place in range(40)}, MAX_CRASHES, NOW)
+    ended = large.chunk(chunk_of(40), Outcomes([member(place, value) for place in range(40)]), MAX_CRASHES, NOW)
     assert max(len(one.message.body) for one in ended.publishes) < 16_000_000
     assert sorted(place for one in results(ended) for place in one.items or {}) == list(range(40))
     assert [one.state for one in results(ended)][-1] is JobState.DONE

@@ -1,9 +1,13 @@
 """What enqueuing gives back: the job's id for life, and a way to wait for what becomes of it."""
 
 import time
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
+
+from warren.codec import NotDecodable, decode
 from warren.errors import JobFailed, MapFailed
 from warren.producer.core import check_waitable, rebuilt, value_of
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
@@ -84,11 +88,10 @@ class MapState:
 
     def __init__(self, slots: list[ChunkSlot], result_type: Any) -> None:
         self.slots = slots
+        self.total = sum(slot.size for slot in slots)
         self._type = result_type
-
-    @property
-    def total(self) -> int:
-        return sum(slot.size for slot in self.slots)
+        self._complete = 0
+        """So many chunks from the first on are: of ten thousand, not all are looked at again whenever one has changed."""
 
     @property
     def failed(self) -> int:
@@ -97,11 +100,13 @@ class MapState:
     @property
     def done(self) -> int:
         """Items settled, the failed ones included."""
-        return sum(len(slot.values) + len(slot.failures) for slot in self.slots)
+        return sum(slot.settled for slot in self.slots)
 
     def open_slot(self) -> ChunkSlot | None:
         """Return a chunk that is not complete."""
-        return next((slot for slot in self.slots if not slot.complete), None)
+        while self._complete < len(self.slots) and self.slots[self._complete].complete:
+            self._complete += 1
+        return self.slots[self._complete] if self._complete < len(self.slots) else None
 
     def collect(self) -> list[Any]:
         """Return all values in order.
@@ -112,22 +117,43 @@ class MapState:
         values: list[Any] = []
         failed: dict[int, str] = {}
         for slot in self.slots:
-            for place in range(slot.size):
-                values.append(self._value(slot, place, failed, len(values)))
+            at_once = self._at_once(slot)
+            if at_once is not None:
+                values += at_once
+                continue
+            for place, value in enumerate(_unpacked(slot)):
+                values.append(self._value(slot, place, value, failed, len(values)))
         if failed:
             raise MapFailed(failed, values)
         return values
 
-    def _value(self, slot: ChunkSlot, place: int, failed: dict[int, str], position: int) -> Any:
-        if place in slot.failures:
+    def _at_once(self, slot: ChunkSlot) -> list[Any] | None:
+        """All values of a chunk, if each item has one that fits; else they are looked at one by one."""
+        if slot.packed is None:
+            return None
+        try:
+            return decode(slot.packed, types.GenericAlias(list, (self._type,)))
+        except NotDecodable:
+            return None
+
+    def _value(
+        self, slot: ChunkSlot, place: int, value: msgspec.Raw | None, failed: dict[int, str], position: int
+    ) -> Any:
+        if value is None:
             failure = slot.failures[place]
             failed[position] = f"{failure.error_type}: {failure.error}" if failure.error_type else failure.error
             return None
         try:
-            return rebuilt(slot.job.id, slot.values[place], self._type)
+            return rebuilt(slot.job.id, value, self._type)
         except JobFailed as error:
             failed[position] = error.error
             return None
+
+
+def _unpacked(slot: ChunkSlot) -> Sequence[msgspec.Raw | None]:
+    if slot.packed is not None:
+        return msgspec.json.decode(slot.packed, type=list[msgspec.Raw])
+    return [slot.values.get(place) for place in range(slot.size)]
 
 
 class MapHandle(Generic[R_co]):

@@ -2,14 +2,17 @@
 
 import asyncio
 import weakref
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import msgspec
 
 from warren.job import Job
 from warren.result import ItemFailure, Result
 from warren.states import FINAL, JobState
+
+V = TypeVar("V")
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -35,36 +38,65 @@ class Slot:
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class ChunkSlot:
-    """The place where one chunk's results collect, by place in the chunk; they may come in parts and twice."""
+    """The place where one chunk's results collect, by place in the chunk; they may come in parts and twice.
+
+    Attributes:
+        changed: shared by all chunks of a map.
+        packed: all values in order as one JSON array, once each item has one: it takes a tenth of the memory.
+    """
 
     job: Job
     size: int
     changed: asyncio.Event
-    """Shared by all chunks of a map."""
     values: dict[int, msgspec.Raw] = field(default_factory=dict)
     failures: dict[int, ItemFailure] = field(default_factory=dict)
+    packed: bytes | None = None
     peers: "Peers | None" = None
+
+    def __post_init__(self) -> None:
+        # The items are on their way; a million of them need not stay here as well.
+        self.job = replace(self.job, body=msgspec.structs.replace(self.job.body, items=None))
 
     def put(self, result: Result) -> None:
         """Take what is new in a result; one without items ends all that are still open."""
-        whole = result.items is None and result.failed is None
-        if whole and result.state is not JobState.DONE and result.state in FINAL:
-            why = ItemFailure(result.error or result.reason or result.state, result.error_type, result.traceback)
-            self.failures |= {place: why for place in range(self.size) if not self.settled(place)}
-        for place, value in (result.items or {}).items():
-            if not self.settled(place):
-                self.values[place] = value
-        for place, failure in (result.failed or {}).items():
-            if not self.settled(place):
-                self.failures[place] = failure
+        if self.packed is None:
+            self._take(result)
+            if len(self.values) == self.size and not self.failures:
+                self._pack()
         self.changed.set()
 
-    def settled(self, place: int) -> bool:
-        return place in self.values or place in self.failures
+    @property
+    def settled(self) -> int:
+        """Items that have a value or a failure."""
+        return len(self.values) + len(self.failures) if self.packed is None else self.size
 
     @property
     def complete(self) -> bool:
-        return len(self.values) + len(self.failures) >= self.size
+        return self.settled >= self.size
+
+    def _take(self, result: Result) -> None:
+        whole = result.items is None and result.failed is None
+        if whole and result.state is not JobState.DONE and result.state in FINAL:
+            why = ItemFailure(result.error or result.reason or result.state, result.error_type, result.traceback)
+            self._fail(dict.fromkeys(range(self.size), why))
+        if result.items:
+            self.values = self._new(result.items, self.failures) | self.values
+        if result.failed:
+            self._fail(result.failed)
+
+    def _fail(self, failures: Mapping[int, ItemFailure]) -> None:
+        self.failures = self._new(failures, self.values) | self.failures
+
+    def _new(self, found: Mapping[int, V], known: Mapping[int, object]) -> dict[int, V]:
+        """What is found, less what is known already; anybody writes messages, also of places that there are not."""
+        if not known and min(found) >= 0 and max(found) < self.size:
+            return dict(found)
+        return {place: one for place, one in found.items() if place not in known and 0 <= place < self.size}
+
+    def _pack(self) -> None:
+        """Nothing can come any more that counts."""
+        self.packed = b"[%b]" % b",".join(map(self.values.__getitem__, range(self.size)))
+        self.values = {}
 
 
 AnySlot = Slot | ChunkSlot

@@ -4,48 +4,87 @@ import asyncio
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from types import FrameType
 from typing import Any
+
+import msgspec
 
 from warren import context, limits
 from warren.codec import NotEncodable, encode
 from warren.context import Cancel, Fail, JobContext, RetryLater, TimeLimitExceeded
 from warren.errors import InvalidArguments
 from warren.job import Body
-from warren.options import Options, in_seconds
+from warren.options import in_seconds
 from warren.outcome import Cancelled, Done, Failed, Failure, Outcome, Rejected, Retry, printable
 from warren.retry import Retry as RetryPolicy
 from warren.task import Task
 from warren.worker.frames import Run
 
 _TEXT_CHARACTERS = 8_000
+Report = Callable[[int, int | None], None]
 
 
 class Attempts:
-    """Runs attempts one after another; owns the event loop of coroutine tasks."""
+    """Makes attempts, one after another; owns the event loop of coroutine tasks."""
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
 
-    def run(self, task: Task[..., Any], run: Run, body: Body, report: Any) -> Outcome:  # noqa: PLR0911 - one an outcome
+    def run(self, task: Task[..., Any], run: Run, body: Body, report: Report) -> Outcome:
         """Run one attempt and say what it came to; never raises, whatever the task does.
 
         Args:
             task: found by its name.
             run: which job, which attempt.
-            body: the arguments; for an item of a map, the item first.
+            body: the arguments.
             report: called by the task with its progress.
         """
+        return self.of(task, run, report).run_with(body.args, body.kwargs)
+
+    def of(self, task: Task[..., Any], run: Run, report: Report) -> "Attempt":
+        """Return a job's attempt, to be run with its arguments or with those of each item."""
+        return Attempt(task, run, report, self._loop)
+
+    def _loop(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner
+
+
+class Attempt:
+    """The attempt at one job, or at the items of a unit: what these have in common is looked up once.
+
+    Attributes:
+        task: what is run.
+        options: the task's, with the limits of this call.
+    """
+
+    def __init__(self, task: Task[..., Any], run: Run, report: Report, loop: Callable[[], asyncio.Runner]) -> None:
+        self.task = task
+        self.options = limits.applied(run.limits, task.settings)
+        self._run, self._loop = run, loop
+        self._limit = in_seconds(self.options.timeout)
+        self._is_coroutine = task.is_coroutine
+        self._context = JobContext(
+            run.job_id, run.task, run.queue, run.attempt, run.failures, run.last_error, None, report
+        )
+
+    def run_with(self, args: Sequence[msgspec.Raw], kwargs: Mapping[str, msgspec.Raw]) -> Outcome:
+        """Rebuild the arguments, run the task and say what it came to."""
         try:
-            args, kwargs = task.signature.load(body.args, body.kwargs)
+            rebuilt = self.task.signature.load(args, kwargs)
         except InvalidArguments as error:
             return Rejected("invalid_arguments", error.why)
-        options = limits.applied(run.limits, task.settings)
+        return self.call(*rebuilt)
+
+    def call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
+        """Run the task and say what it came to; never raises, whatever the task does."""
         try:
-            value = self._call(task, options, (args, kwargs), run, report)
+            value = self._call(args, kwargs)
         except RetryLater as turn:
             return Retry(turn.delay, Failure("RetryLater", printable(str(turn))), counted=False)
         except Cancel as turn:
@@ -53,35 +92,28 @@ class Attempts:
         except Fail as turn:
             return Failed(failure_of(turn))
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit included
-            return _failed(options.retry, run, error)
+            return _failed(self.options.retry, self._run, error)
         try:
             return Done(encode(value))
         except NotEncodable as error:
             said = f"it returned what cannot be written as JSON: {error}"
             return Failed(Failure("NotEncodable", said), reason="bad_result")
 
-    def _call(
-        self, task: Task[..., Any], options: Options, call: tuple[list[Any], dict[str, Any]], run: Run, report: Any
-    ) -> Any:
-        args, kwargs = call
-        limit = in_seconds(options.timeout)
-        deadline = None if limit is None else time.time() + limit
-        token = context.enter(
-            JobContext(run.job_id, run.task, run.queue, run.attempt, run.failures, run.last_error, deadline, report)
-        )
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        limit, running = self._limit, self._context
+        if limit is not None:
+            running = replace(running, deadline=time.time() + limit)
+        token = context.enter(running)
         try:
-            if task.is_coroutine:
+            if self._is_coroutine:
                 # A context of its own: a runner would go on with the one it was first used in.
-                return self._loop().run(_limited(task.function(*args, **kwargs), limit), context=copy_context())
+                return self._loop().run(_limited(self.task.function(*args, **kwargs), limit), context=copy_context())
+            if limit is None:
+                return self.task.function(*args, **kwargs)
             with _time_limit(limit):
-                return task.function(*args, **kwargs)
+                return self.task.function(*args, **kwargs)
         finally:
             context.leave(token)
-
-    def _loop(self) -> asyncio.Runner:
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -125,11 +157,8 @@ async def _limited(work: Any, limit: float | None) -> Any:
 
 
 @contextmanager
-def _time_limit(limit: float | None) -> Iterator[None]:
+def _time_limit(limit: float) -> Iterator[None]:
     """Raise TimeLimitExceeded in the running task when its time is over; a signal reaches also code that waits in C."""
-    if limit is None:
-        yield
-        return
 
     def over(_: int, __: FrameType | None) -> None:
         raise TimeLimitExceeded(f"over its time limit of {limit:g} s")

@@ -33,6 +33,8 @@ from warren.worker.frames import (
     Unpacker,
     pack,
 )
+from warren.worker.journal import Journal
+from warren.worker.unit import run_unit
 from warren.worker.user_metrics import Differences
 
 _READ_BYTES = 65536
@@ -51,8 +53,9 @@ class Setup(msgspec.Struct, frozen=True):
 class Child:
     """The process's side of the socket."""
 
-    def __init__(self, wire: socket.socket) -> None:
+    def __init__(self, wire: socket.socket, journal: Journal) -> None:
         self._wire = wire
+        self._journal = journal
         self._unpacker = Unpacker(ToProcess)
         self._attempts = Attempts()
         self._metrics = Differences(_own_registry())
@@ -74,19 +77,20 @@ class Child:
                 self._run(tasks, message)
 
     def _run(self, tasks: Mapping[str, Task[..., Any]], run: Run) -> None:
-        body = _BODY.decode(run.body)
-        places: list[int | None] = [None] if run.places is None else list(run.places)
-        for number, place in enumerate(places):
+        task, body = tasks.get(run.task), _BODY.decode(run.body)
+        if task is None:
+            self._send(Ended(Rejected("unknown_task", f"no task {run.task!r} in this process"), 0.0))
+        elif run.unit is None:
             started = time.monotonic()
-            task = tasks.get(run.task)
-            if task is None:
-                outcome: Any = Rejected("unknown_task", f"no task {run.task!r} in this process")
-            else:
-                outcome = self._attempts.run(task, run, _with_item(body, run, number), self._report)
-            last = number == len(places) - 1
-            if last:
-                self._send_metrics()
-            self._send(Ended(outcome, time.monotonic() - started, place, last))
+            outcome = self._attempts.run(task, run, body, self._report)
+            self._tell(Ended(outcome, time.monotonic() - started))
+        else:
+            run_unit(self._attempts.of(task, run, self._report), run.unit, body, self._journal, self._tell)
+
+    def _tell(self, ended: Ended) -> None:
+        if ended.last:
+            self._send_metrics()
+        self._send(ended)
 
     def _send(self, message: FromProcess) -> None:
         self._wire.sendall(pack(message))
@@ -130,13 +134,7 @@ def main(wire: socket.socket, setup: Setup) -> None:
         signal.signal(number, lambda *_: None)
     sys.path[:] = setup.path
     logs.configure(setup.log_level, setup.log_format)
-    Child(wire).serve(setup.modules)
-
-
-def _with_item(body: Body, run: Run, number: int) -> Body:
-    if run.items is None:
-        return body
-    return Body(body.task, [msgspec.Raw(run.items[number]), *body.args], body.kwargs)
+    Child(wire, Journal.received_from(wire)).serve(setup.modules)
 
 
 def _info(task: Task[..., Any]) -> TaskInfo:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -12,7 +12,7 @@ from warren.clock import Clock
 from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStarted
 from warren.job import Job, Undecodable, encode_body, from_message
 from warren.outcome import Expired, Outcome, Rejected, label
-from warren.worker.fanout import Interrupted, charged, run_chunk
+from warren.worker.fanout import Interrupted, Pace, charged, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
@@ -66,6 +66,8 @@ class Runner:
     clock: Clock
     payload_limit: int
     ahead: ReadAhead
+    paces: dict[str, Pace] = field(default_factory=dict)
+    """Of the tasks that came in chunks."""
 
     def accept(self, message: Message, queue: str) -> Job | Plan:
         """Return the message's job, or what to do with a message that is none; never raises, whatever came."""
@@ -119,7 +121,8 @@ class Runner:
         info = _limited(info, job)
         if job.body.items is not None:
             body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
-            outcomes = await run_chunk(self.pool, _run_of(job, body, self.clock()), job.body, info, on_start)
+            pace = self.paces.setdefault(job.task, Pace())
+            outcomes = await run_chunk(self.pool, _run_of(job, body, self.clock()), job.body, info, on_start, pace=pace)
             return self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
         found: list[Outcome] = []
 

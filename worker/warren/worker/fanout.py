@@ -1,24 +1,32 @@
 """A chunk of a map, spread over the pool: units of items go to processes as they come free; every item gets its own outcome.
 
-An item's outcome is told before the next item of its unit begins, so a process that dies charges only the item it was at;
-what it had not begun goes to another process.
+A process tells of several quick items at once, and what it has not told stands in its journal; so when it dies, only the item
+it was at is charged. What it had not begun goes to another process.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from warren.job import Body
-from warren.outcome import Crashed, Outcome
-from warren.worker.frames import Ended, Run, TaskInfo
+from warren.outcome import Crashed, Done
+from warren.worker.chunk import Outcomes
+from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
 from warren.worker.process import ProcessDied
 from warren.worker.supervisor import NURSERY_DIED
+from warren.worker.unit import UNIT_SECONDS
 
 STOPPING = "the worker is stopping"
-_UNIT_SECONDS = 0.02
+_LEAST_SECONDS = 1e-6
+_WORTH_SECONDS = 0.001
+"""Of work, that a unit is worth its message and the waking of another process."""
+_REMEMBERED_ITEMS = 100_000
+_NUMBERS = itertools.count(1)
+"""Of units, in all chunks: what a process has left behind of an earlier one is not mistaken for this one's."""
 
 
 class Interrupted(Exception):
@@ -37,66 +45,108 @@ def charged(crash: Crashed) -> Crashed:
 
 
 class Pace:
-    """How many items make a unit: as many as are done in some 20 ms, by the mean so far; one while that is not known.
+    """How long a task's items take, and so how many of them make a unit: as many as are done in some 20 ms.
 
-    So a unit is worth its message, and a job that came by another lane never waits for more than one slow item.
+    While that is not known a unit is a process's share. A process ends a unit that takes longer, so a mean that misleads costs no
+    more than sending items twice.
     """
 
     def __init__(self) -> None:
         self._items = 0
         self._seconds = 0.0
 
-    def took(self, seconds: float) -> None:
-        """Take note of one item's time."""
-        self._items += 1
+    def took(self, seconds: float, items: int) -> None:
+        """Take note of the time of some items; what was long ago counts less and less."""
+        if self._items > _REMEMBERED_ITEMS:
+            self._items, self._seconds = self._items // 2, self._seconds / 2
+        self._items += items
         self._seconds += seconds
 
     def unit(self, left: int, processes: int) -> int:
-        """Return the size of the next unit, at least 1 and never so large that another process would be left without."""
+        """Return the size of the next unit of so many items that are left, at least 1.
+
+        It leaves a share for every other process, unless all the items together are not worth a second message.
+        """
+        share = -(-left // processes)
         if not self._items:
-            return 1
-        mean = max(self._seconds / self._items, 1e-6)
-        return max(1, min(int(_UNIT_SECONDS / mean), -(-left // processes)))
+            return share
+        mean = max(self._seconds / self._items, _LEAST_SECONDS)
+        return max(1, min(int(UNIT_SECONDS / mean), max(share, min(left, int(_WORTH_SECONDS / mean)))))
+
+
+class _Chunk:
+    """A chunk while it runs."""
+
+    def __init__(self, run: Run, body: Body, pace: Pace) -> None:
+        self._run = run
+        self._items = body.items or []
+        self._places = body.places()
+        self._pace = pace
+        self.waiting = deque(range(len(self._items)))
+        """Which items, by their number here, have to be given to a process."""
+        self.outcomes = Outcomes()
+
+    def cut(self, processes: int) -> list[int]:
+        """Take from what waits as much as one process shall be given now."""
+        size = min(len(self.waiting), self._pace.unit(len(self.waiting), processes))
+        return [self.waiting.popleft() for _ in range(size)]
+
+    async def run_unit(self, items: list[int], pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
+        """Run some items on one process; what it does not come to waits again."""
+        encoded = b",".join(map(self._items.__getitem__, items))
+        unit = Unit(next(_NUMBERS), [self._places[item] for item in items], b"[%b]" % encoded)
+        told = 0
+
+        def ended(message: Ended) -> None:
+            nonlocal told
+            part = message.part
+            # Of a process that died, its journal too is read, where something may stand that was told before.
+            if part is not None and part.count and (part.unit, part.told) == (unit.number, told):
+                told += part.count
+                self._put(message, unit.places[part.told])
+                self._pace.took(message.seconds, part.count)
+
+        try:
+            await pool.run(
+                msgspec.structs.replace(self._run, unit=unit), ended, on_start=on_start, kill_after=info.kill_after
+            )
+        except ProcessDied as died:
+            crash = charged(died.crash)
+            if told < len(items):
+                self.outcomes.others[unit.places[told]] = crash
+                told += 1
+        self.waiting.extendleft(reversed(items[told:]))
+
+    def _put(self, message: Ended, place: int) -> None:
+        if isinstance(message.outcome, Done):
+            self.outcomes.done.append(message.outcome.result)
+        else:
+            self.outcomes.others[place] = message.outcome
 
 
 async def run_chunk(
-    pool: Pool, run: Run, body: Body, info: TaskInfo, on_start: Callable[[], None]
-) -> dict[int, Outcome]:
-    """Run all items of a chunk and return each one's outcome by place.
+    pool: Pool, run: Run, body: Body, info: TaskInfo, on_start: Callable[[], None], *, pace: Pace
+) -> Outcomes:
+    """Run all items of a chunk and return what they came to; `pace` is the task's.
 
     Raises:
         Interrupted: the worker stops.
     """
-    items = dict(zip(body.places(), body.items or (), strict=True))
-    waiting = deque(items)
-    pace = Pace()
-    broken = False
-    if not waiting:
+    chunk = _Chunk(run, body, pace)
+    units: set[asyncio.Task[None]] = set()
+    if not chunk.waiting:
         on_start()  # begun and ended at once
-    outcomes: dict[int, Outcome] = {}
-
-    async def work() -> None:
-        nonlocal broken
-        while waiting and not broken:
-            unit = [waiting.popleft() for _ in range(min(len(waiting), pace.unit(len(waiting), pool.size)))]
-            part = msgspec.structs.replace(run, items=[bytes(items[place]) for place in unit], places=unit)
-
-            def ended(message: Ended) -> None:
-                assert message.place is not None
-                outcomes[message.place] = message.outcome
-                pace.took(message.seconds)
-
-            try:
-                await pool.run(part, ended, on_start=on_start, kill_after=info.kill_after)
-            except ProcessDied as died:
-                unfinished = [place for place in unit if place not in outcomes]
-                waiting.extendleft(reversed(unfinished[1:]))
-                try:
-                    outcomes[unfinished[0]] = charged(died.crash)
-                except Interrupted:
-                    broken = True  # the whole chunk comes again: the others need not go on
-                    raise
-
-    # One worker per process and not one per unit: other jobs get their turn between two units.
-    await asyncio.gather(*(work() for _ in range(min(pool.size, len(waiting)))))
-    return outcomes
+    try:
+        while chunk.waiting or units:
+            # No more units at a time than processes: other jobs get their turn between two of them.
+            while chunk.waiting and len(units) < pool.size:
+                units.add(asyncio.create_task(chunk.run_unit(chunk.cut(pool.size), pool, info, on_start)))
+            ended, _ = await asyncio.wait(units, return_when=asyncio.FIRST_COMPLETED)
+            for unit in ended:
+                unit.result()
+            units -= ended
+        return chunk.outcomes
+    finally:
+        for unit in units:
+            unit.cancel()
+        await asyncio.gather(*units, return_exceptions=True)

@@ -24,11 +24,22 @@ class TaskInfo(msgspec.Struct, frozen=True):
     kill_after: float | None
 
 
-class Run(msgspec.Struct, frozen=True, tag="run"):
-    """To a process: run this job, or these items of it.
+class Unit(msgspec.Struct, frozen=True, array_like=True):
+    """Some items of a chunk; the process may end it early and leave the rest of them undone.
 
-    `waited` is the time since the job was first ready, for policies that stop after a while; `places` are the items' places.
+    Attributes:
+        number: tells it from the units this process had before.
+        places: the items' places in the chunk.
+        items: as one JSON array.
     """
+
+    number: int
+    places: list[int]
+    items: bytes
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
+    """To a process: run this job, or a unit of its items; `elapsed` is the time since it was first ready, for its policy."""
 
     job_id: str
     task: str
@@ -38,44 +49,55 @@ class Run(msgspec.Struct, frozen=True, tag="run"):
     last_error: str
     elapsed: float
     body: bytes
-    items: list[bytes] | None = None
-    places: list[int] | None = None
+    unit: Unit | None = None
     limits: Limits | None = None
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop"):
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """To a process: end now; sent when it is idle."""
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """From a process: the modules are imported, these are their tasks."""
 
     tasks: list[TaskInfo]
 
 
-class Broken(msgspec.Struct, frozen=True, tag="broken"):
+class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
     """From a process: the modules cannot be imported; it ends."""
 
     error: str
 
 
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """From a process: the job, or the item at this place, has its outcome; `last` when the process is free again."""
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """Which items of which unit something is said of: `count` of them after those `told` before."""
+
+    unit: int
+    told: int
+    count: int
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """From a process: the job, or a part of a unit, has its outcome; `last` when the process is free again.
+
+    The items of a part of several are all done; the result of a part that is done holds a JSON object's members, the items'
+    values by place, each with a comma after it.
+    """
 
     outcome: Outcome
     seconds: float
-    place: int | None = None
+    part: Part | None = None
     last: bool = True
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
     """From a process: the running job says how far it is."""
 
     done: int
     total: int | None = None
 
 
-class Counted(msgspec.Struct, frozen=True, tag="counted"):
+class Counted(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
     """From a process: what the task's own metrics counted since the last time."""
 
     families: list["Family"]
@@ -106,17 +128,24 @@ class Unpacker:
     def __init__(self, kind: Any) -> None:
         self._decode: Callable[[bytes | memoryview], Any] = msgspec.msgpack.Decoder(kind).decode
         self._buffer = bytearray()
+        self._needed = _LENGTH.size
+        """Bytes until the first message in the buffer can be complete: nobody looks before."""
 
     def feed(self, data: bytes) -> list[Any]:
         """Take bytes, return the messages that are complete now."""
-        self._buffer += data
-        messages, start = [], 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
-            end = start + _LENGTH.size + length
-            if len(self._buffer) < end:
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        messages, start, view = [], 0, memoryview(data)
+        while (left := len(data) - start) >= _LENGTH.size:
+            self._needed = _LENGTH.size + _LENGTH.unpack_from(data, start)[0]
+            if left < self._needed:
                 break
-            messages.append(self._decode(bytes(self._buffer[start + _LENGTH.size : end])))
-            start = end
-        del self._buffer[:start]
+            messages.append(self._decode(view[start + _LENGTH.size : start + self._needed]))
+            start += self._needed
+            self._needed = _LENGTH.size
+        self._buffer += view[start:]
         return messages

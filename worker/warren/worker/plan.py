@@ -1,7 +1,7 @@
 """From an outcome to what is done about it: pure. Settling then does it, in one place, ending in exactly one ack."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -15,10 +15,10 @@ from warren.result import ItemFailure, Result
 from warren.retry import crash_delay
 from warren.states import JobState, advance
 from warren.topology import Names
+from warren.worker.chunk import Outcomes, in_parts, member, opened
 
 MAX_CRASHES = 3
 """For a job whose task is not known here."""
-_PART_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,12 @@ class Planner:
             publishes.append(self._result(job, self._told(job, outcome, state, now)))
         return Plan(str(kind), tuple(publishes), why, buried=buried)
 
-    def chunk(self, job: Job, outcomes: Mapping[int, Outcome], max_crashes: int, now: float) -> Plan:
+    def chunk(self, job: Job, outcomes: Outcomes, max_crashes: int, now: float) -> Plan:
         """Plan for a chunk whose items all have an outcome: what is done is told, what failed alone goes on."""
-        fitted = {place: self._fits(outcome) for place, outcome in outcomes.items()}
-        retried = {place: one for place, one in fitted.items() if self._again(job, (one,), max_crashes) is not None}
-        without = {place: one for place, one in fitted.items() if place not in retried and not isinstance(one, Done)}
+        done, others = self._fitting(outcomes)
+        retried = {place: one for place, one in others.items() if self._again(job, (one,), max_crashes) is not None}
+        without = {place: one for place, one in others.items() if place not in retried}
         dead = {place: one for place, one in without.items() if not isinstance(one, Cancelled)}
-        done = {place: msgspec.Raw(one.result) for place, one in fitted.items() if isinstance(one, Done)}
         publishes: list[Publish] = []
         buried = self._bury_items(job, dead, now, publishes)
         detail, wait = "", None
@@ -105,18 +104,14 @@ class Planner:
         if again is not None:
             following, wait = again
             publishes.append(self._retry(_part(following, job, retried), wait, now))
-            detail = f"{len(retried)} of {len(fitted)} items will be retried: {following.last_error}"
+            items = len(job.body.items or ())
+            detail = f"{len(retried)} of {items} items will be retried: {following.last_error}"
         elif buried is not None:
             detail = buried.detail
         if job.wants_result:
             failed = {place: _item_failure(one) for place, one in without.items()}
             state = JobState.RUNNING if retried else JobState.DEAD if dead else JobState.DONE
-            told = Result(job.id, job.task, job.queue, JobState.RUNNING, job.attempt, now, self.worker)
-            parts = [
-                msgspec.structs.replace(told, items=some, failed=others) for some, others in _in_parts(done, failed)
-            ]
-            parts[-1] = msgspec.structs.replace(parts[-1], state=state)
-            publishes += [self._result(job, part) for part in parts]
+            publishes += self._item_results(job, done, failed, state, now)
         return Plan("retry" if retried else "failed" if dead else "done", tuple(publishes), detail, wait, buried)
 
     def refused(self, message: Message, queue: str, reason: str, detail: str, now: float) -> Plan:
@@ -191,6 +186,31 @@ class Planner:
             failure.traceback,
         )
 
+    def _item_results(
+        self, job: Job, done: Iterable[bytes], failed: Mapping[int, ItemFailure], state: JobState, now: float
+    ) -> Iterator[Publish]:
+        parts = list(in_parts(done, failed))
+        for number, (items, others) in enumerate(parts, 1):
+            state_now = state if number == len(parts) else JobState.RUNNING
+            told = Result(job.id, job.task, job.queue, state_now, job.attempt, now, self.worker, failed=others)
+            message, key = result.to_message(told, job, items)
+            yield Publish(message, self.names.results, key, mandatory=False)
+
+    def _fitting(self, outcomes: Outcomes) -> tuple[list[bytes], dict[int, Outcome]]:
+        """A chunk's outcomes, the values that are too large become failures."""
+        fitting, others = [], dict(outcomes.others)
+        for members in outcomes.done:
+            if len(members) <= self.payload_limit:  # all of them together: the rule
+                fitting.append(members)
+                continue
+            for place, value in opened(members).items():
+                outcome = self._fits(Done(bytes(value)))
+                if isinstance(outcome, Done):
+                    fitting.append(member(place, outcome.result))
+                else:
+                    others[place] = outcome
+        return fitting, others
+
     def _fits(self, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Done) and len(outcome.result) > self.payload_limit:
             said = (
@@ -206,26 +226,6 @@ def _part(following: Job, job: Job, items: Mapping[int, object]) -> Job:
     by_place = dict(zip(job.body.places(), job.body.items or (), strict=True))
     body = msgspec.structs.replace(job.body, items=[by_place[place] for place in items], indexes=list(items))
     return replace(following, body=body)
-
-
-def _in_parts(
-    done: Mapping[int, msgspec.Raw], failed: Mapping[int, ItemFailure]
-) -> list[tuple[dict[int, msgspec.Raw], dict[int, ItemFailure]]]:
-    """Cut what a chunk came to into messages of a size every broker takes."""
-    parts: list[tuple[dict[int, msgspec.Raw], dict[int, ItemFailure]]] = [({}, {})]
-    room = _PART_BYTES
-    everything: list[tuple[int, msgspec.Raw | ItemFailure]] = [*done.items(), *failed.items()]
-    for place, told in everything:
-        size = len(bytes(told)) if isinstance(told, msgspec.Raw) else 4 * (len(told.error) + len(told.traceback)) + 100
-        if size > room and room < _PART_BYTES:
-            parts.append(({}, {}))
-            room = _PART_BYTES
-        room -= size
-        if isinstance(told, msgspec.Raw):
-            parts[-1][0][place] = told
-        else:
-            parts[-1][1][place] = told
-    return parts
 
 
 def _ends(outcome: Outcome) -> tuple[JobState, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from warren.outcome import Crashed
 from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, pack
+from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
 
 OnEnded = Callable[[Ended], None]
@@ -54,6 +55,7 @@ class PoolProcess:
         self._running: asyncio.Future[None] | None = None
         self._on_ended: OnEnded | None = None
         self._transport: asyncio.Transport | None = None
+        self._journal: Journal | None = None
         self._silent = asyncio.Event()
 
     @property
@@ -62,6 +64,7 @@ class PoolProcess:
 
     async def connect(self, ours: socket.socket) -> None:
         """Read and write on our end of the socket pair from now on."""
+        self._journal = Journal.shared_over(ours)
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_connection(lambda: _Wire(self._read, self._silent.set), sock=ours)
 
@@ -95,6 +98,7 @@ class PoolProcess:
                 await self._silent.wait()
         except TimeoutError:
             pass  # something it had started still holds the socket open
+        self._read_journal()
         signal, code, memory = (exit_.signal, exit_.exit_code, exit_.max_rss) if exit_ else (None, None, 0)
         crash = Crashed(signal, code, memory, self.killed_for)
         if self._running is not None and not self._running.done():
@@ -102,6 +106,13 @@ class PoolProcess:
         if self._transport is not None:
             self._transport.close()
         return crash
+
+    def _read_journal(self) -> None:
+        """Take what a process that is gone had done of its unit and not told."""
+        if self._journal is not None:
+            if self._run is not None and self._run.unit is not None:
+                self._take(self._journal.untold())
+            self._journal.close()
 
     def _read(self, data: bytes) -> None:
         for message in self._unpacker.feed(data):

@@ -1,0 +1,80 @@
+"""What a pool process has done and not told yet, in memory that it shares with its parent: it outlives the process.
+
+A frame for each of a unit's quick items would cost more than the items do, so the process tells of many at once. When it dies
+before it has, the parent finds here what was done: the crash is charged to the item after that, and no other runs again.
+"""
+
+import mmap
+import os
+import socket
+import struct
+import tempfile
+from typing import Self
+
+from warren.outcome import Done
+from warren.worker.frames import Ended, Part
+
+_BYTES = 65_536
+_HEAD = struct.Struct("=QIII")
+"""The unit's number; how many of its items were told; how many are here; where their text ends."""
+_START = _HEAD.size
+
+
+class Journal:
+    """Done items of one unit, in their order, as members of a JSON object, each with a comma after it."""
+
+    def __init__(self, fd: int) -> None:
+        self._memory = mmap.mmap(fd, _BYTES)
+        self._unit = self._told = 0
+        self.count = 0
+        self._end = _START
+
+    @classmethod
+    def shared_over(cls, wire: socket.socket) -> Self:
+        """Return a new one, also for whoever holds the other end of a socket pair; for the parent."""
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("warren-journal")
+        else:
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        try:
+            os.ftruncate(fd, _BYTES)
+            socket.send_fds(wire, [b"j"], [fd])
+            return cls(fd)
+        finally:
+            os.close(fd)
+
+    @classmethod
+    def received_from(cls, wire: socket.socket) -> Self:
+        """Return the one that the parent shares; for the process."""
+        _, (fd,), _, _ = socket.recv_fds(wire, 1, 1)
+        try:
+            return cls(fd)
+        finally:
+            os.close(fd)
+
+    def begin(self, unit: int, told: int = 0) -> None:
+        """Start anew, with nothing in it, after so many items of a unit were told."""
+        self._unit, self._told, self.count, self._end = unit, told, 0, _START
+        _HEAD.pack_into(self._memory, 0, unit, told, 0, _START)
+
+    def add(self, member: bytes) -> bool:
+        """Write down the next item; False when there is no room."""
+        end = self._end + len(member)
+        if end > _BYTES:
+            return False
+        self._memory[self._end : end] = member
+        self._end = end
+        self.count += 1
+        # Last: until then the item counts as not done.
+        _HEAD.pack_into(self._memory, 0, self._unit, self._told, self.count, end)
+        return True
+
+    def untold(self, seconds: float = 0.0, *, last: bool = False) -> Ended:
+        """Return what is in it as what the parent would have been told; asked by the process, or after its death."""
+        unit, told, count, end = _HEAD.unpack_from(self._memory)
+        return Ended(Done(self._memory[_START:end]), seconds, Part(unit, told, count), last)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
