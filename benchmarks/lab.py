@@ -25,9 +25,6 @@ from benchmarks.waiting import wait_until_still
 
 from warren.console.private_broker import PrivateBroker
 
-_STILL_CPU = 0.03
-"""A broker that uses less in half a second has done its homework: writing segments, taking checkpoints."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -96,8 +93,8 @@ class Lab:
         connection.close()
 
     def broker_rests(self) -> None:
-        """Return when the broker has digested what it was given."""
-        wait_until_still(lambda: cpu_of(self.broker_pid), _STILL_CPU, 120, "the broker rests")
+        """Return when the broker has written its segments and taken its checkpoints."""
+        wait_until_still(lambda: cpu_of(self.broker_pid), self.plan.rest_seconds, 120, "the broker rests")
 
     def _management(self, method: str, path: str) -> Any:
         url = f"{self._broker.management_url}/api/{path}"

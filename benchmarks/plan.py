@@ -9,6 +9,8 @@ class Plan:
 
     Args:
         runs: of everything, interleaved; what is measured `once` is in the last one.
+        side_by_side: cases at a time; more than one where nobody reads the figures.
+        rounds: of enqueuing in each run: short measures are disturbed most, and repeated at least cost.
         singles: jobs enqueued one by one.
         batched: jobs enqueued in batches.
         backlog: jobs waiting when a drain begins.
@@ -21,11 +23,14 @@ class Plan:
         items: of a fan-out.
         waiting: jobs in the queue, or delayed, while the memory is measured.
         depths: of the queue, while the cost is measured.
+        rest_seconds: of CPU time in half a second; a broker that uses less has digested what it was given.
         watched: jobs that a depth is judged by: few beside the depth, many beside the 10 ms in which CPU time is counted.
     """
 
     runs: int = 3
-    singles: int = 1_500
+    side_by_side: int = 1
+    rounds: int = 2
+    singles: int = 1_000
     batched: int = 10_000
     backlog: int = 15_000
     drain_seconds: float = 3.0
@@ -37,12 +42,15 @@ class Plan:
     items: int = 1_000_000
     waiting: int = 100_000
     depths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    rest_seconds: float = 0.03
     watched: int = 5_000
 
 
 RECORD = Plan()
 SMOKE = Plan(
     runs=1,
+    side_by_side=4,
+    rounds=1,
     singles=20,
     batched=100,
     backlog=200,
@@ -54,5 +62,6 @@ SMOKE = Plan(
     items=2_000,
     waiting=500,
     depths=(200, 400),
+    rest_seconds=10.0,
     watched=100,
 )

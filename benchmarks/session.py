@@ -3,7 +3,9 @@
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.figures import Sample, short
 from benchmarks.lab import Lab
@@ -44,15 +46,16 @@ class Findings:
 def run(lab: Lab, measures: Sequence[str], say: Callable[[str], None]) -> Findings:
     """Measure everything; what fails is told and left out, the rest goes on."""
     findings = Findings()
-    for number in range(lab.plan.runs):
-        last = number == lab.plan.runs - 1
-        for case in (case for name in measures for case in MEASURES[name](lab)):
-            if last or not case.once:
-                say(f"run {number + 1}: {_run(case, findings)}")
+    with ThreadPoolExecutor(lab.plan.side_by_side) as pool:
+        for number in range(1, lab.plan.runs + 1):
+            every = [case for name in measures for case in MEASURES[name](lab)]
+            cases = [case for case in every if number == lab.plan.runs or not case.once]
+            for line in pool.map(partial(_run, findings), cases):
+                say(f"run {number}: {line}")
     return findings
 
 
-def _run(case: Case, findings: Findings) -> str:
+def _run(findings: Findings, case: Case) -> str:
     started, name = time.monotonic(), f"{case.measure}, {case.subject}"
     try:
         samples = list(case.samples())

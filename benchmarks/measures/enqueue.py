@@ -13,10 +13,11 @@ BATCH = 500
 
 def cases(lab: Lab) -> Iterator[Case]:
     """Every system one by one and in batches."""
-    for name in lab.systems:
-        yield Case("enqueue", name, partial(_singly, lab, name))
-    for name in lab.systems:
-        yield Case("enqueue many", name, partial(_batched, lab, name))
+    for _ in range(lab.plan.rounds):
+        for name in lab.systems:
+            yield Case("enqueue", name, partial(_singly, lab, name))
+        for name in lab.systems:
+            yield Case("enqueue many", name, partial(_batched, lab, name))
 
 
 def _singly(lab: Lab, name: str) -> Quantities:
