@@ -1,5 +1,6 @@
 """Processes under measurement: their CPU time and their memory."""
 
+import contextlib
 from dataclasses import dataclass
 
 import psutil
@@ -63,12 +64,18 @@ def tree(pid: int) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
+def ended(process: psutil.Process) -> bool:
+    """Tell whether a process runs no more; not every init is quick to reap what it has adopted."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def pss(pid: int) -> int:
     """Memory of a process's tree in bytes, shared pages divided among those who share them."""
     total = 0
     for process in tree(pid):
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             total += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
     return total

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import psutil
 from benchmarks.marks import counted
-from benchmarks.processes import CpuReading, cpu_of, pss, tree
+from benchmarks.processes import CpuReading, cpu_of, ended, pss, tree
 from benchmarks.site import Site
 from benchmarks.systems.registry import system
 from benchmarks.waiting import POLL_SECONDS, NotInTime, wait_until
 
 _START_SECONDS = 60.0
+_END_SECONDS = 10.0
 _LOG_CHARACTERS = 2000
 
 
@@ -83,4 +84,5 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         for each in everything:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        psutil.wait_procs(everything, timeout=10)
+        process.wait()
+        wait_until(lambda: all(ended(each) for each in everything), _END_SECONDS, "the worker's processes end")
