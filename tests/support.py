@@ -16,12 +16,12 @@ POLL_SECONDS = 0.02
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+def eventually(condition: Callable[[], T], timeout: float = 60.0, message: str = "") -> T:
     """Ask until the answer is true, and return it.
 
     Args:
         condition: asked every 20 ms.
-        timeout: seconds after which it is an AssertionError.
+        timeout: seconds after which it is an AssertionError; many, as a loaded machine may need them and nobody else waits.
         message: what was expected.
     """
     deadline = time.monotonic() + timeout
@@ -32,7 +32,7 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, message: str =
     return answer
 
 
-async def eventually_async(condition: Callable[[], Awaitable[T]], timeout: float = 10.0, message: str = "") -> T:
+async def eventually_async(condition: Callable[[], Awaitable[T]], timeout: float = 60.0, message: str = "") -> T:
     """Ask until the awaited answer is true, and return it; see `eventually`."""
     deadline = time.monotonic() + timeout
     while not (answer := await condition()):
@@ -59,7 +59,7 @@ def eventually_on_disk(folder: Path, *queues: str) -> None:
         found = b"".join(file.read_bytes() for file in folder.glob("data/*/quorum/*/names.dets"))
         return all(entry in found for entry in entries)
 
-    eventually(written, timeout=30.0, message=f"the queues {queues} are written down in {folder}")
+    eventually(written, message=f"the queues {queues} are written down in {folder}")
 
 
 class Broker(Protocol):
@@ -94,7 +94,7 @@ class Management:
         self._headers = {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
         secure = http_api.scheme == "https"
         connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._connection = connect(http_api.hostname or "127.0.0.1", http_api.port, timeout=10)
+        self._connection = connect(http_api.hostname or "127.0.0.1", http_api.port, timeout=60)
 
     def call(self, method: str, path: str) -> list[dict[str, object]]:
         """Send a request below /api; return the list it answers, or nothing."""
@@ -110,7 +110,7 @@ class Management:
         names = [str(item["name"]) for item in found if not item.get("exclusive")]
         return [name for name in names if name.startswith(prefix)]
 
-    def delete_all(self, prefix: str, timeout: float = 30.0) -> None:
+    def delete_all(self, prefix: str, timeout: float = 60.0) -> None:
         """Delete the queues and exchanges of this prefix, and wait until they are gone."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

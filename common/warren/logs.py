@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from dataclasses import asdict
 
 import structlog
 from structlog.typing import Processor
@@ -46,6 +45,9 @@ _LINES: dict[type, tuple[int, str]] = {
     WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),
     WorkerStopped: (logging.INFO, "worker stopped"),
 }
+
+_ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}
+_FAILED = {True: (logging.WARNING, "job will be retried"), False: (logging.WARNING, "job failed")}
 
 
 def configure(level: str, form: str) -> None:
@@ -94,17 +96,13 @@ class LogSubscriber:
     def __call__(self, event: Event) -> None:
         level, text = _line(event)
         if self._log.is_enabled_for(level):
-            self._log.log(
-                level, text, **{name: value for name, value in asdict(event).items() if value not in ("", None)}
-            )
+            told = {name: getattr(event, name) for name in event.__match_args__}
+            self._log.log(level, text, **{name: value for name, value in told.items() if value not in ("", None)})
 
 
 def _line(event: Event) -> tuple[int, str]:
     if isinstance(event, JobEnded):
-        return {"done": (logging.INFO, "job done"), "cancelled": (logging.INFO, "job cancelled")}.get(
-            event.outcome,
-            (logging.WARNING, "job will be retried" if event.delay is not None else "job failed"),
-        )
+        return _ENDS.get(event.outcome) or _FAILED[event.delay is not None]
     if isinstance(event, BrokerConnected):
         return logging.INFO, "broker connected again" if event.again else "broker connected"
     if isinstance(event, ProcessExited):

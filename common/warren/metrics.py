@@ -2,6 +2,8 @@
 
 import functools
 import platform
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -64,13 +66,15 @@ class Metrics:
         self._gauge("warren_build_info", package_version(), platform.python_version()).set(1)
         for state in ("free", "busy", "starting"):
             self._gauge("warren_slots", state).set(0)
+        self._jobs: dict[tuple[str, str], _JobMetrics] = {}
+        self._confirm = self._histogram("warren_publish_confirm_seconds")
         for reason in ("crashed", "killed", "stopped"):
             self._counter("warren_pool_exits_total", reason)
 
-    def set_slots(self, *, free: int, busy: int, starting: int) -> None:
-        """Set how many pool processes are in each state."""
-        for state, number in (("free", free), ("busy", busy), ("starting", starting)):
-            self._gauge("warren_slots", state).set(number)
+    def show_slots(self, counts: Callable[[], tuple[int, int, int]]) -> None:
+        """Show, whenever somebody looks, how many pool processes are free, busy and starting."""
+        for place, state in enumerate(("free", "busy", "starting")):
+            self._gauge("warren_slots", state).set_function(functools.partial(_number_at, place, counts))
 
     def counter(self, name: str) -> Counter | None:
         """Return one of our counters by its sample name, for adding what a pool process counted."""
@@ -79,22 +83,23 @@ class Metrics:
 
     def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case an event
         match event:
+            case JobStarted():
+                job = self._job(event.queue, event.task)
+                job.running.inc()
+                job.wait.observe(event.waited)
+            case JobEnded():
+                self._job(event.queue, event.task).ended(event)
+            case Published():
+                self._confirm.observe(event.seconds)
             case JobEnqueued():
                 self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc()
-                self._histogram("warren_publish_confirm_seconds").observe(event.seconds)
-            case JobStarted():
-                self._gauge("warren_jobs_running", event.queue, event.task).inc()
-                self._histogram("warren_job_wait_seconds", event.queue, event.task).observe(event.waited)
-            case JobEnded():
-                self._ended(event)
+                self._confirm.observe(event.seconds)
             case JobInterrupted():
-                self._gauge("warren_jobs_running", event.queue, event.task).dec()
+                self._job(event.queue, event.task).running.dec()
             case JobRefused():
                 self._counter("warren_jobs_finished_total", event.queue, _bounded(event), event.outcome).inc()
             case JobBuried():
                 self._counter("warren_dead_letters_total", event.queue, _bounded(event), event.reason).inc()
-            case Published():
-                self._histogram("warren_publish_confirm_seconds").observe(event.seconds)
             case ProcessExited():
                 self._counter("warren_pool_exits_total", event.reason).inc()
             case StaleSettle():
@@ -108,12 +113,17 @@ class Metrics:
             case _:
                 pass
 
-    def _ended(self, event: JobEnded) -> None:
-        self._gauge("warren_jobs_running", event.queue, event.task).dec()
-        self._counter("warren_jobs_finished_total", event.queue, event.task, event.outcome).inc()
-        self._histogram("warren_job_duration_seconds", event.queue, event.task).observe(event.seconds)
-        if event.delay is None:
-            self._histogram("warren_job_attempts", event.queue, event.task).observe(event.attempt)
+    def _job(self, queue: str, task: str) -> "_JobMetrics":
+        if (known := self._jobs.get((queue, task))) is None:
+            labels = (queue, task)
+            known = self._jobs[labels] = _JobMetrics(
+                self._gauge("warren_jobs_running", *labels),
+                self._histogram("warren_job_wait_seconds", *labels),
+                self._histogram("warren_job_duration_seconds", *labels),
+                self._histogram("warren_job_attempts", *labels),
+                functools.cache(lambda outcome: self._counter("warren_jobs_finished_total", *labels, outcome)),
+            )
+        return known
 
     def _counter(self, name: str, *labels: str) -> Counter:
         return self._child(name, labels)  # type: ignore[return-value]
@@ -127,6 +137,28 @@ class Metrics:
     def _child(self, name: str, labels: tuple[str, ...]) -> MetricWrapperBase:
         metric = self._of[name]
         return metric.labels(*labels) if labels else metric
+
+
+@dataclass(frozen=True, slots=True)
+class _JobMetrics:
+    """The metrics of one task on one queue, looked up once: by labels each time, they cost more than the job's own frame."""
+
+    running: Gauge
+    wait: Histogram
+    duration: Histogram
+    attempts: Histogram
+    finished: Callable[[str], Counter]
+
+    def ended(self, event: JobEnded) -> None:
+        self.running.dec()
+        self.finished(event.outcome).inc()
+        self.duration.observe(event.seconds)
+        if event.delay is None:
+            self.attempts.observe(event.attempt)
+
+
+def _number_at(place: int, counts: Callable[[], tuple[int, int, int]]) -> float:
+    return counts()[place]
 
 
 def _bounded(event: JobRefused | JobBuried) -> str:

@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         engine: client library for producers and workers, `pika` or `aio_pika`; empty for the best for each.
         queues: what a worker serves.
         processes: of a worker's pool; 0 for one per CPU.
+        read_ahead: how many jobs a worker may hold beyond its processes while it expects to start them within 20 ms; 0 for none.
         grace_period: how long a stopping worker lets jobs finish.
         start_method: of pool processes, `forkserver` or `spawn`.
         name: of this worker in logs, results and dead letters; host and process id when empty.
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     engine: str = ""
     queues: tuple[str, ...] = ("default",)
     processes: int = 0
+    read_ahead: int = 32
     grace_period: float = 30.0
     start_method: str = "forkserver"
     name: str = ""
@@ -177,7 +179,10 @@ def _impossible(settings: Settings) -> list[str]:
         for key, allowed in choices.items()
         if getattr(settings, key) not in allowed
     ]
-    above, least = ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit"), ("processes", "grace_period")
+    above, least = (
+        ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit"),
+        ("processes", "read_ahead", "grace_period"),
+    )
     numbers = {key: getattr(settings, key) for key in (*above, *least)}
     found += [
         f"setting {key!r} is {numbers[key]}; take a number above 0" for key in above if not 0 < numbers[key] < math.inf

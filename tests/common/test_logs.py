@@ -69,7 +69,7 @@ def test_what_happened_to_the_broker_and_to_attempts_is_told_apart(capsys: pytes
     assert [(line["level"], line["event"]) for line in lines(capsys)] == [
         ("info", "broker connected"),
         ("info", "broker connected again"),
-        ("info", "job done"),
+        ("debug", "job done"),
         ("info", "job cancelled"),
         ("warning", "job will be retried"),
         ("warning", "job failed"),

@@ -124,8 +124,8 @@ def test_what_has_few_labels_is_there_at_zero(metrics: Metrics, registry: Collec
         assert registry.get_sample_value(name) == 0
 
 
-def test_slots_are_set_together(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.set_slots(free=1, busy=2, starting=3)
+def test_slots_are_counted_when_somebody_looks(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.show_slots(lambda: (1, 2, 3))
     found = [registry.get_sample_value("warren_slots", {"state": state}) for state in ("free", "busy", "starting")]
     assert found == [1, 2, 3]
 

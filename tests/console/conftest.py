@@ -17,8 +17,8 @@ def warren(broker: Broker, namespace: str) -> Warren:
 
 @pytest.fixture
 def alone() -> Warren:
-    """`warren …` where nobody answers."""
-    return Warren(url="amqp://guest:guest@127.0.0.1:1/", publish_timeout="0.5", connect_timeout="0.5")
+    """`warren …` where nobody answers; in its deadline it imports a client library, which a loaded machine takes a while for."""
+    return Warren(url="amqp://guest:guest@127.0.0.1:1/", publish_timeout="1.5", connect_timeout="1.5")
 
 
 @pytest.fixture

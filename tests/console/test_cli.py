@@ -163,7 +163,7 @@ def test_an_interrupt_ends_a_waiting_command_with_130(warren: Warren, tmp_path: 
     with warren.started("result", job, "--wait", "60", "--json", log=log) as process:
         eventually(lambda: psutil.Process(process.pid).net_connections(), message="it is connected")
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert process.stdout is not None
         assert json.load(process.stdout) == {"error": "interrupted", "kind": "KeyboardInterrupt"}
     assert "Traceback" not in log.read_text()

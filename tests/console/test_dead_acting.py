@@ -1,7 +1,6 @@
 """Replaying and dropping, on the in-memory broker: nothing is removed that is not safe elsewhere."""
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ ALL = Work(Wanted())
 
 
 def settings(name: str, **more: Any) -> Settings:
-    return Settings(url=f"memory://{name}", publish_timeout=2.0, **more)
+    return Settings(url=f"memory://{name}", publish_timeout=30.0, **more)
 
 
 def told(done: int, total: int | None = None, failed: int = 0) -> None:
@@ -145,9 +144,9 @@ def test_a_limit_stops_in_time(memory_name: str) -> None:
 
 
 def test_a_rate_spaces_the_jobs(memory_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = []
+    moments: list[float] = []
 
-    async def work() -> None:
+    async def work() -> float:
         connection = await prepare(memory_name, *(buried() for _ in range(5)))
         send = Publisher.send
 
@@ -156,13 +155,15 @@ def test_a_rate_spaces_the_jobs(memory_name: str, monkeypatch: pytest.MonkeyPatc
             await send(publisher, outgoing)
 
         monkeypatch.setattr(Publisher, "send", watched)
+        started = asyncio.get_running_loop().time()
         await dead_acting.replay(settings(memory_name), Work(Wanted(), rate=20), told)
         await connection.close()
+        return started
 
-    asyncio.run(work())
+    started = asyncio.run(work())
     assert len(moments) == 5
-    assert moments[-1] - moments[0] >= 0.19
-    assert all(later - earlier >= 0.03 for earlier, later in pairwise(moments))
+    # From the start: after one that a loaded machine sends late, the next comes sooner, and is still not ahead of its time.
+    assert all(moment - started >= number * 0.05 - 0.005 for number, moment in enumerate(moments))
 
 
 def test_dropping_by_filter_leaves_the_others(memory_name: str) -> None:

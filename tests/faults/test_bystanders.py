@@ -1,35 +1,37 @@
 """What goes wrong with one job, one publish or one process costs nobody else anything."""
 
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.faults import jobs
 from tests.faults.raw import RECORD, dead_letters, delete, publish_raw
-from tests.faults.workers import WorkerProcess, begun, running_worker, written
+from tests.faults.workers import Gate, WorkerProcess, begun, memory_alarm, worker_and_producer, written
 from tests.support import Broker, eventually
 
 from warren.console.private_broker import PrivateBroker
 from warren.errors import Unroutable
 from warren.producer import Producer
 
+LONGEST_WAIT = 5.0
+"""Seconds between a worker's attempts to connect, at most."""
+
 
 def test_a_publish_that_the_broker_refuses_costs_no_other_job_a_redelivery(
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
-    log, cause = tmp_path / "log", tmp_path / "cause"
-    with (
-        running_worker(broker.url, namespace, tmp_path, processes=2) as worker,
-        Producer(url=broker.url, namespace=namespace) as producer,
-    ):
-        assert producer.enqueue(jobs.record.options(delay=0.4), str(log), 0).result(20) == 0
-        neighbour = producer.enqueue(jobs.record, str(log), 1, seconds=4)
+    log, gate = tmp_path / "log", Gate(tmp_path)
+    with worker_and_producer(broker, namespace, tmp_path, processes=2) as (worker, producer):
+        assert producer.enqueue(jobs.record.options(delay=0.4), str(log), 0).result(120) == 0
+        neighbour = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
         eventually(lambda: begun(log) == [0, 1])
         for level in range(6):
             delete(broker, "exchanges", f"{namespace}.delay.{level:02d}")
-        retried = producer.enqueue(jobs.fail_slowly_once, str(tmp_path / "other"), str(cause), seconds=0.1)
-        assert retried.result(20) == 2, "the levels were declared again"
-        assert neighbour.result(20) == 1
+        retried = producer.enqueue(jobs.fail_once, str(tmp_path / "other"))
+        assert retried.result(120) == 2, "the levels were declared again"
+        gate.open()
+        assert neighbour.result(120) == 1
         assert worker.metric("warren_broker_reconnects_total") == 0
         assert dead_letters(broker, namespace) == []
 
@@ -37,21 +39,19 @@ def test_a_publish_that_the_broker_refuses_costs_no_other_job_a_redelivery(
 def test_outcomes_that_cannot_be_published_for_a_while_are_published_once(
     own_broker: PrivateBroker, namespace: str, tmp_path: Path
 ) -> None:
-    log, cause = tmp_path / "log", tmp_path / "cause"
-    with (
-        running_worker(own_broker.url, namespace, tmp_path, processes=2, publish_timeout=1) as worker,
-        Producer(url=own_broker.url, namespace=namespace) as producer,
+    log, gate = tmp_path / "log", Gate(tmp_path)
+    with worker_and_producer(own_broker, namespace, tmp_path, name=namespace, processes=2, publish_timeout=1) as (
+        worker,
+        producer,
     ):
-        assert producer.enqueue(jobs.record, str(log), 1).result(20) == 1
-        retried = producer.enqueue(jobs.fail_slowly_once, str(log), str(cause), seconds=1.5)
+        assert producer.enqueue(jobs.record, str(log), 1).result(120) == 1
+        retried = producer.enqueue(jobs.fail_once, str(log), until=gate.path)
         eventually(lambda: len(written(log)) == 3)
-        own_broker.ctl("set_vm_memory_high_watermark", "0.00001")
-        try:
+        with memory_alarm(own_broker, namespace):
+            gate.open()
             waiting = "cannot publish an outcome yet, trying again; the job stays unacked"
-            eventually(lambda: len(worker.lines(waiting)) >= 4, 30)
-        finally:
-            own_broker.ctl("set_vm_memory_high_watermark", "0.4")
-        assert retried.result(30) == 2
+            eventually(lambda: len(worker.lines(waiting)) >= 4)
+        assert retried.result(120) == 2
         eventually(lambda: worker.metric("warren_jobs_running") == 0)
         assert [line["attempt"] for line in written(log)][2:] == [1, 2]
 
@@ -59,18 +59,19 @@ def test_outcomes_that_cannot_be_published_for_a_while_are_published_once(
 def test_a_worker_that_stops_while_the_broker_comes_back_touches_no_waiting_job(
     own_broker: PrivateBroker, namespace: str, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    with Producer(url=own_broker.url, namespace=namespace, publish_timeout=60) as producer:
-        with running_worker(own_broker.url, namespace, tmp_path, processes=2, grace_period=25) as worker:
-            producer.enqueue(jobs.record, str(log), 0, seconds=20)
-            eventually(lambda: begun(log) == [0])
-            own_broker.stop()
-            eventually(lambda: worker.get("/readyz")[0] == 503, 20)
-            worker.terminate()
-            own_broker.start()
-            for number in range(1, 51):
-                producer.enqueue(jobs.record, str(log), number)
-            assert worker.wait(60) == 0
+    log, gate = tmp_path / "log", Gate(tmp_path)
+    with worker_and_producer(own_broker, namespace, tmp_path, processes=2, grace_period=250) as (worker, producer):
+        producer.enqueue(jobs.record, str(log), 0, until=gate.path)
+        eventually(lambda: begun(log) == [0])
+        own_broker.stop()
+        eventually(lambda: worker.get("/readyz")[0] == 503)
+        worker.terminate()
+        own_broker.start()
+        for number in range(1, 51):
+            producer.enqueue(jobs.record, str(log), number)
+        time.sleep(LONGEST_WAIT + 1)  # what must not happen has the time to: a worker that does not stop is back by now
+        gate.open()
+        assert worker.wait() == 0
         assert dead_letters(own_broker, namespace) == []
         assert begun(log) == [0]
 
@@ -80,7 +81,7 @@ def test_refused_publishes_leave_no_connections_behind(broker: Broker, namespace
         for _ in range(10):
             with pytest.raises(Unroutable):
                 producer.enqueue(jobs.count, "x")
-        assert len(open_connections(broker)) <= 2
+        eventually(lambda: len(open_connections(broker)) <= 2)
 
 
 def open_connections(broker: Broker) -> list[str]:
@@ -93,18 +94,15 @@ def test_headers_and_ids_that_are_no_text_are_dead_letters_or_run_and_hurt_nobod
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with (
-        running_worker(broker.url, namespace, tmp_path) as worker,
-        Producer(url=broker.url, namespace=namespace) as producer,
-    ):
-        assert producer.enqueue(jobs.record, str(log), 0).result(20) == 0
-        before = sorted(worker.pool_pids())
+    with worker_and_producer(broker, namespace, tmp_path) as (worker, producer):
+        assert producer.enqueue(jobs.record, str(log), 0).result(120) == 0
+        before = worker.whole_pool()
         body = f'{{"task": "{RECORD}", "args": ["{log}", 7]}}'.encode()
         publish_raw(broker, namespace, body, message_id=b"\xff\xfe")
         publish_raw(broker, namespace, body, headers={b"\xff\xfe": "x"})
         publish_raw(broker, namespace, body, timestamp=2**63)
-        assert producer.enqueue(jobs.record, str(log), 1).result(20) == 1
-        eventually(lambda: begun(log).count(7) + len(dead_letters(broker, namespace)) == 3, 20)
+        assert producer.enqueue(jobs.record, str(log), 1).result(120) == 1
+        eventually(lambda: begun(log).count(7) + len(dead_letters(broker, namespace)) == 3)
         assert worker.metric("warren_broker_reconnects_total") == 0
         assert sorted(worker.pool_pids()) == before
 
@@ -115,9 +113,9 @@ def test_a_worker_whose_module_hangs_while_it_is_imported_stops_when_it_is_told(
     log = tmp_path / "log"
     log.touch()
     with WorkerProcess(broker.url, namespace, log, "tests.faults.hanging", grace_period=1) as worker:
-        eventually(lambda: worker.children_count() >= 2, 20)
+        eventually(lambda: worker.children_count() >= 2)
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait() == 0
 
 
 def test_a_module_that_cannot_be_imported_is_one_line_and_a_failure(
@@ -126,6 +124,6 @@ def test_a_module_that_cannot_be_imported_is_one_line_and_a_failure(
     log = tmp_path / "log"
     log.touch()
     with WorkerProcess(broker.url, namespace, log, "no.such.module") as worker:
-        assert worker.wait(20) == 1
+        assert worker.wait() == 1
         assert "cannot load the tasks: ModuleNotFoundError: No module named 'no'" in log.read_text()
         assert "Traceback" not in log.read_text()

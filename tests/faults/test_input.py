@@ -11,7 +11,7 @@ import pika
 import psutil
 from tests.faults import jobs
 from tests.faults.raw import RECORD, dead_letters, publish_raw
-from tests.faults.workers import WorkerProcess, running_worker, written
+from tests.faults.workers import WorkerProcess, running_worker, worker_and_producer, written
 from tests.support import Broker, eventually
 
 from warren.producer import Producer
@@ -55,12 +55,9 @@ def test_hostile_messages_are_dead_letters_with_their_reasons_and_the_worker_is_
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with (
-        running_worker(broker.url, namespace, tmp_path) as worker,
-        Producer(url=broker.url, namespace=namespace) as producer,
-    ):
-        assert producer.enqueue(jobs.record, str(log), 0).result(20) == 0
-        processes = sorted(worker.pool_pids())
+    with worker_and_producer(broker, namespace, tmp_path) as (worker, producer):
+        assert producer.enqueue(jobs.record, str(log), 0).result(120) == 0
+        processes = worker.whole_pool()
         good = []
         for number, (body, _) in enumerate(HOSTILE.values(), 1):
             publish_raw(broker, namespace, body)
@@ -69,7 +66,7 @@ def test_hostile_messages_are_dead_letters_with_their_reasons_and_the_worker_is_
             publish_raw(
                 broker, namespace, json.dumps({"task": RECORD, "args": [str(log), 99]}).encode(), headers=headers
             )
-        assert [handle.result(20) for handle in good] == list(range(1, len(HOSTILE) + 1))
+        assert [handle.result(120) for handle in good] == list(range(1, len(HOSTILE) + 1))
         expected = sorted([reason for _, reason in HOSTILE.values()] + ["undecodable"] * len(HEADERS))
         eventually(lambda: worker.metric("warren_dead_letters_total") == len(expected))
         found = dead_letters(broker, namespace)
@@ -84,6 +81,7 @@ def test_the_same_hostile_messages_many_times_leave_the_workers_memory_where_it_
 ) -> None:
     small = [body for name, (body, _) in HOSTILE.items() if name != "five megabytes"]
     with running_worker(broker.url, namespace, tmp_path, log_level="info") as worker_quiet:
+        worker_quiet.whole_pool()
         sent = 0
         readings = []
         for _ in range(3):
@@ -111,7 +109,7 @@ def test_a_job_published_by_hand_with_nothing_but_a_body_runs(broker: Broker, na
             ).encode(),
             {"Authorization": f"Basic {b64encode(b'guest:guest').decode()}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer) == {"routed": True}
         eventually(lambda: len(written(log)) == 2)
         first = written(log)[0]
@@ -123,11 +121,12 @@ def test_an_expired_job_is_a_dead_letter_and_not_run(broker: Broker, namespace: 
     log = tmp_path / "log"
     with Producer(url=broker.url, namespace=namespace) as producer:
         producer.enqueue(jobs.record.options(expires=0.1), str(log), 1)
-        late = producer.enqueue(jobs.record.options(expires=60), str(log), 2)
+        late = producer.enqueue(jobs.record.options(expires=600), str(log), 2)
         publish_raw(broker, namespace, json.dumps({"task": RECORD, "args": [str(log), 3]}).encode(), expiration="100")
-        eventually(lambda: time.time() > late.due + 0.3, message="what expires after 0.1 s has expired")
+        sent = time.time()
+        eventually(lambda: time.time() > sent + 0.3, message="what expires after 0.1 s has expired")
         with running_worker(broker.url, namespace, tmp_path):
-            assert late.result(20) == 2
+            assert late.result(120) == 2
             eventually(lambda: len(dead_letters(broker, namespace)) == 2)
             letters = dead_letters(broker, namespace)
     assert [line["number"] for line in written(log) if line.get("begins")] == [2]

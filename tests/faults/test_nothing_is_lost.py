@@ -47,12 +47,12 @@ def test_ten_thousand_jobs_survive_a_killed_worker_and_a_restarted_broker(
         ]
         for producer in producers:
             producer.start()
-        eventually(lambda: len(done(log)) > HALF // 2, 60, "a quarter is done")
+        eventually(lambda: len(done(log)) > HALF // 2, 120, "a quarter is done")
         first.kill()
         with running_worker(own_broker.url, namespace, tmp_path, log_level="info") as third:
-            eventually(lambda: len(done(log)) > HALF, 60, "half is done")
+            eventually(lambda: len(done(log)) > HALF, 120, "half is done")
             own_broker.restart()
-            eventually(lambda: len(done(log)) == 2 * HALF, 120, "every job is done")
+            eventually(lambda: len(done(log)) == 2 * HALF, 200, "every job is done")
             for producer in producers:
                 producer.join()
             twice = {number: times for number, times in done(log).items() if times > 1}

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from tests.faults import jobs
-from tests.faults.workers import running_worker, written
+from tests.faults.workers import Gate, begun, running_worker, written
 from tests.support import Broker, eventually
 
 from warren.producer import Producer
@@ -17,34 +17,36 @@ def attempts(log: Path) -> list[tuple[int, int]]:
 def test_sigterm_lets_running_jobs_finish_and_gives_back_the_rest(
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
+    log, gate = tmp_path / "log", Gate(tmp_path)
     with Producer(url=broker.url, namespace=namespace) as producer:
-        with running_worker(broker.url, namespace, tmp_path, processes=2) as worker:
-            handles = [producer.enqueue(jobs.record, str(log), number, seconds=1.5) for number in range(12)]
+        with running_worker(broker.url, namespace, tmp_path, processes=2, grace_period=250) as worker:
+            handles = [producer.enqueue(jobs.record, str(log), number, until=gate.path) for number in range(12)]
             eventually(lambda: len(written(log)) == 2)
             worker.terminate()
             eventually(lambda: worker.get("/readyz")[0] == 503)
+            gate.open()
             assert worker.wait() == 0
             assert [line["given_back"] for line in worker.lines("worker stopped")] == [0]
         assert attempts(log) == [(0, 1), (1, 1)]
         with running_worker(broker.url, namespace, tmp_path, processes=6):
-            assert [handle.result(30) for handle in handles] == list(range(12))
+            assert [handle.result(120) for handle in handles] == list(range(12))
     assert attempts(log) == [(number, 1) for number in range(12)]
 
 
 def test_a_job_longer_than_the_grace_period_is_given_back_uncharged_and_run_by_the_next_worker(
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
+    log, gate = tmp_path / "log", Gate(tmp_path)
     with Producer(url=broker.url, namespace=namespace) as producer:
         with running_worker(broker.url, namespace, tmp_path, grace_period=0.5) as worker:
-            handle = producer.enqueue(jobs.record, str(log), 1, seconds=3)
+            handle = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
             eventually(lambda: written(log))
             worker.terminate()
             assert worker.wait() == 0
             assert [line["given_back"] for line in worker.lines("worker stopped")] == [1]
+        gate.open()
         with running_worker(broker.url, namespace, tmp_path):
-            assert handle.result(30) == 1
+            assert handle.result(120) == 1
     assert attempts(log) == [(1, 1)]
 
 
@@ -54,7 +56,7 @@ def test_a_second_signal_hurries(broker: Broker, namespace: str, tmp_path: Path)
         Producer(url=broker.url, namespace=namespace) as producer,
         running_worker(broker.url, namespace, tmp_path, grace_period=300) as worker,
     ):
-        producer.enqueue(jobs.record, str(log), 1, seconds=300)
+        producer.enqueue(jobs.record, str(log), 1, until=Gate(tmp_path).path)
         eventually(lambda: written(log))
         worker.process.send_signal(signal.SIGINT)
         eventually(lambda: worker.lines("worker stopping, no new jobs"))
@@ -63,26 +65,31 @@ def test_a_second_signal_hurries(broker: Broker, namespace: str, tmp_path: Path)
 
 
 def test_a_chunk_in_the_middle_is_given_back_whole(broker: Broker, namespace: str, tmp_path: Path) -> None:
+    log, gate = tmp_path / "log", Gate(tmp_path)
     with Producer(url=broker.url, namespace=namespace) as producer:
         with running_worker(broker.url, namespace, tmp_path, grace_period=0.2) as worker:
-            items = [str(tmp_path / "log")] * 6
-            handle = producer.map(jobs.record, items, chunk=6, kwargs={"number": 1, "seconds": 1.0})
-            eventually(lambda: written(tmp_path / "log"))
+            there = {"path": str(log), "until": gate.path}
+            handle = producer.map(jobs.record_from_second_on, range(6), chunk=6, kwargs=there)
+            eventually(lambda: attempts(log) == [(0, 1)] and len(begun(log)) > 1)
             worker.terminate()
             assert worker.wait() == 0
+            assert [line["given_back"] for line in worker.lines("worker stopped")] == [1]
+        gate.open()
         with running_worker(broker.url, namespace, tmp_path):
-            assert handle.results(30) == [1] * 6
-    assert {line["attempt"] for line in written(tmp_path / "log")} == {1}
+            assert handle.results(120) == list(range(6))
+    assert begun(log).count(0) == 2, "what was done is done again with the rest"
+    assert {line["attempt"] for line in written(log)} == {1}
 
 
 def test_a_worker_that_is_killed_leaves_no_process_behind_and_its_job_is_run_by_the_next(
     broker: Broker, namespace: str, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
+    log, gate = tmp_path / "log", Gate(tmp_path)
     with Producer(url=broker.url, namespace=namespace) as producer:
         with running_worker(broker.url, namespace, tmp_path) as worker:
-            handle = producer.enqueue(jobs.record, str(log), 1, seconds=3)
+            handle = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
             eventually(lambda: written(log))
             worker.kill()
+        gate.open()
         with running_worker(broker.url, namespace, tmp_path):
-            assert handle.result(30) == 1
+            assert handle.result(120) == 1

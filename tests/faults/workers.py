@@ -15,7 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import psutil
-from tests.support import eventually
+from tests.support import Broker, eventually
+
+from warren.console.private_broker import PrivateBroker
+from warren.producer import Producer
 
 ROOT = Path(__file__).parent.parent.parent
 JOBS = "tests.faults.jobs"
@@ -26,6 +29,7 @@ class WorkerProcess:
 
     def __init__(self, url: str, namespace: str, log: Path, *modules: str, **settings: object) -> None:
         options = {"http_port": 0, "http_host": "127.0.0.1", "processes": 2, "log_level": "debug", **settings}
+        self._size = options["processes"]
         flags = [part for name, value in options.items() for part in _flag(name, value)]
         command = [sys.executable, "-m", "warren", "worker", *(modules or (JOBS,)), *flags]
         environ = {**os.environ, "WARREN_URL": url, "WARREN_NAMESPACE": namespace, "WARREN_LOG_FORMAT": "json"}
@@ -54,7 +58,7 @@ class WorkerProcess:
         parsed = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in parsed if not event or line["event"] == event]
 
-    def wait_ready(self, timeout: float = 20.0) -> Self:
+    def wait_ready(self, timeout: float = 60.0) -> Self:
         """Wait until it says that it is ready."""
 
         def ready() -> bool:
@@ -71,7 +75,7 @@ class WorkerProcess:
     def get(self, path: str) -> tuple[int, str]:
         """Ask its HTTP port; status and body."""
         try:
-            with urllib.request.urlopen(self.http + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.http + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -86,6 +90,10 @@ class WorkerProcess:
             if sample.partition("{")[0] == name and all(label in sample for label in wanted):
                 total += float(value)
         return total
+
+    def whole_pool(self) -> list[int]:
+        """Wait until all processes of its pool are there: it is ready with the first."""
+        return eventually(lambda: pids if len(pids := sorted(self.pool_pids())) == self._size else [])
 
     def pool_pids(self) -> list[int]:
         """The pool's processes: the nursery's children."""
@@ -109,10 +117,10 @@ class WorkerProcess:
         tree = psutil.Process(self.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
-        gone, alive = psutil.wait_procs(tree, timeout=10)
+        gone, alive = psutil.wait_procs(tree, timeout=60)
         assert not alive, f"left behind: {alive}, while {gone} are gone"
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end and return the exit code."""
         return self.process.wait(timeout)
 
@@ -126,6 +134,49 @@ def running_worker(
     log.touch()
     with WorkerProcess(url, namespace, log, *modules, **settings) as worker:
         yield worker.wait_ready()
+
+
+@contextmanager
+def worker_and_producer(
+    broker: Broker, namespace: str, tmp_path: Path, **settings: object
+) -> Iterator[tuple[WorkerProcess, Producer]]:
+    """A ready worker of these settings, and a producer that waits a minute for a broker that is away or slow."""
+    with (
+        running_worker(broker.url, namespace, tmp_path, **settings) as worker,
+        Producer(url=broker.url, namespace=namespace, publish_timeout=60) as producer,
+    ):
+        yield worker, producer
+
+
+@contextmanager
+def memory_alarm(broker: PrivateBroker, worker: str) -> Iterator[None]:
+    """Let the broker have too little memory; begins when it holds back what this worker publishes.
+
+    rabbitmqctl returns when the alarm is raised, but each connection is told on its own: `blocking` is its own answer that
+    the next publish on it will not be read.
+    """
+
+    def held_back() -> bool:
+        listed = broker.ctl("list_connections", "--silent", "state", "client_properties").splitlines()
+        return [line.split()[0] for line in listed if f"{worker} publishing" in line] in (["blocking"], ["blocked"])
+
+    broker.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        eventually(held_back, message="the publishing connection is blocked")
+        yield
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "0.4")
+
+
+class Gate:
+    """Jobs with `until=gate.path` do not end before it is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "gate"
+        self.path = str(self._file)
+
+    def open(self) -> None:
+        self._file.touch()
 
 
 def written(path: Path) -> list[dict[str, Any]]:

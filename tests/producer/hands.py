@@ -39,7 +39,7 @@ def silent(text: str) -> None: ...
 
 
 def settings(broker: str, **changes: Any) -> Settings:
-    return msgspec.structs.replace(Settings(url=f"memory://{broker}", publish_timeout=5.0), **changes)
+    return msgspec.structs.replace(Settings(url=f"memory://{broker}", publish_timeout=30.0), **changes)
 
 
 def new_broker() -> str:
@@ -94,7 +94,7 @@ class Hands:
     def took(self, count: int) -> list[Job]:
         """Wait until so many jobs were taken; return all of them."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.jobs) >= count, timeout=10)
+            assert self._changed.wait_for(lambda: len(self.jobs) >= count, timeout=60)
             return self.jobs[:]
 
     def publish(self, told: Result, job: Job) -> None:

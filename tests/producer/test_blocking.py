@@ -87,8 +87,8 @@ def test_what_is_said_of_a_job_is_on_its_message(producer: Producer, hands: Hand
 
 
 def test_a_delayed_job_comes_when_it_is_due(producer: Producer, hands: Hands) -> None:
-    at = datetime.now(UTC) + timedelta(seconds=0.15)
     first = producer.enqueue(double.options(delay=0.1, priority=3), 1)
+    at = datetime.now(UTC) + timedelta(seconds=0.5)
     second = producer.enqueue(double.options(at=at), 2)
     assert (first.result(timeout=10), second.result(timeout=10)) == (2, 4)
     by_id = {job.id: job for job in hands.took(2)}
@@ -159,7 +159,7 @@ def test_a_queue_of_other_arguments_is_a_mismatch(memory_broker: str, producer: 
 
 
 def test_an_alarm_is_told_as_such_within_the_deadline(memory_broker: str, hands: Hands) -> None:
-    with Producer(settings(memory_broker, publish_timeout=0.3)) as producer:
+    with Producer(settings(memory_broker, publish_timeout=1.0)) as producer:
         producer.enqueue(double, 1)
         memory.block(memory_broker, on=True)
         with pytest.raises(errors.BrokerBlocked, match="it may still arrive") as blocked:
@@ -174,7 +174,7 @@ def test_an_alarm_is_told_as_such_within_the_deadline(memory_broker: str, hands:
 
 @pytest.mark.parametrize("url", ["amqp://guest:guest@127.0.0.1:1/", "amqp://127.0.0.1:1,amqp://127.0.0.1:2"])
 def test_a_broker_that_is_not_there_is_told_within_the_deadline(url: str) -> None:
-    producer = Producer(settings("", url=url, publish_timeout=0.3, connect_timeout=0.2))
+    producer = Producer(settings("", url=url, publish_timeout=1.0, connect_timeout=0.5))
     with pytest.raises(errors.BrokerUnavailable, match=r"127\.0\.0\.1:1.*it was not sent") as unavailable:
         producer.enqueue(double, 1)
     assert not unavailable.value.unknown
@@ -390,4 +390,4 @@ def test_a_handle_survives_into_a_forked_process(producer: Producer, idle: Hands
     (job,) = idle.took(1)
     producer._host.forget()  # as a fork does, in the child; the parent's connection hears nothing either
     published_while_away(memory_broker, done(job, 2), job)
-    assert handle.result(timeout=5) == 2
+    assert handle.result(timeout=10) == 2

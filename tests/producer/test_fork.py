@@ -43,7 +43,7 @@ print(json.dumps({"ids": ids, "status": os.waitstatus_to_exitcode(status), "same
 
 def test_parent_and_child_both_enqueue_and_the_parent_keeps_its_connection(broker: Broker, namespace: str) -> None:
     command = [sys.executable, "-W", "error", "-c", SCRIPT, broker.url, namespace, str(COUNT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["status"], told["same"]) == (0, True), done.stderr
@@ -65,7 +65,7 @@ def _drained(broker: Broker, queue: str, count: int) -> list[str]:
         return len(found) >= count
 
     try:
-        eventually(take, timeout=20)
+        eventually(take)
         assert channel.basic_get(queue, auto_ack=True)[0] is None
     finally:
         connection.close()

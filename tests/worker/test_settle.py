@@ -85,7 +85,7 @@ def scenario(test: Any) -> Any:
 @scenario
 async def test_a_plan_is_published_then_acked_once() -> None:
     scene, session = Scene(), FakeSession()
-    work = scene.settler.begin(scene.delivered(session, 1, redelivered=False)).work
+    work = scene.settler.begin(scene.delivered(session, 1, redelivered=False))
     assert work is not None
     work.plan = plan()
     await scene.settler.settle(work)
@@ -96,26 +96,26 @@ async def test_a_plan_is_published_then_acked_once() -> None:
 async def test_an_equal_message_that_is_not_redelivered_is_another_job() -> None:
     scene, session = Scene(), FakeSession()
     first, second = (scene.delivered(session, tag, redelivered=False) for tag in (1, 2))
-    assert scene.settler.begin(first).work is first
-    assert scene.settler.begin(second).work is second
+    assert scene.settler.begin(first) is first
+    assert scene.settler.begin(second) is second
 
 
 @scenario
 async def test_a_twin_redelivered_on_the_session_that_holds_the_first_is_another_job() -> None:
     scene, session = Scene(), FakeSession()
     first, twin = scene.delivered(session, 1, redelivered=False), scene.delivered(session, 2, redelivered=True)
-    assert scene.settler.begin(first).work is first
-    assert scene.settler.begin(twin).work is twin
+    assert scene.settler.begin(first) is first
+    assert scene.settler.begin(twin) is twin
 
 
 @scenario
-async def test_a_redelivery_of_a_running_job_is_attached_and_frees_its_old_lane() -> None:
+async def test_a_redelivery_of_a_running_job_is_attached_to_its_new_lane() -> None:
     scene, old, new = Scene(), FakeSession(), FakeSession()
     running = scene.delivered(old, 1, redelivered=False, lane=0)
     scene.settler.begin(running)
     old.lost.set_result("gone")
     begun = scene.settler.begin(scene.delivered(new, 1, redelivered=True, lane=1))
-    assert (begun.work, begun.freed, running.lane) == (None, 0, 1)
+    assert (begun, running.lane) == (None, 1)
     running.plan = plan()
     await scene.settler.settle(running)
     assert new.settled == [(1, Settle.ACK)]
@@ -131,7 +131,7 @@ async def test_an_outcome_whose_delivery_is_gone_is_parked_and_settled_by_the_re
     await scene.settler.settle(ended)
     assert scene.outlet.written == []
     begun = scene.settler.begin(scene.delivered(new, 7, redelivered=True))
-    assert begun.work is ended
+    assert begun is ended
     await scene.settler.settle(ended)
     assert (len(scene.outlet.written), new.settled) == (1, [(7, Settle.ACK)])
 
@@ -144,9 +144,9 @@ async def test_a_job_whose_ack_was_lost_is_acked_again_without_a_run_but_only_ov
     ended.plan = plan()
     await scene.settler.settle(ended)
     same_session = scene.delivered(old, 2, redelivered=True)
-    assert scene.settler.begin(same_session).work is same_session
+    assert scene.settler.begin(same_session) is same_session
     scene.settler.give_back(same_session)
-    assert scene.settler.begin(scene.delivered(new, 3, redelivered=True)).work is None
+    assert scene.settler.begin(scene.delivered(new, 3, redelivered=True)) is None
     assert new.settled == [(3, Settle.ACK)]
 
 
@@ -193,6 +193,6 @@ def test_a_job_whose_queue_was_deleted_is_settled_over_the_next_session_without_
         execution.plan = plan()
         await scene.settler.settle(execution)
         assert (len(scene.outlet.written), new.settled) == (1, [])
-        assert scene.settler.begin(scene.delivered(new, 2, redelivered=True)).work is None
+        assert scene.settler.begin(scene.delivered(new, 2, redelivered=True)) is None
 
     asyncio.run(asyncio.wait_for(test(), 20))

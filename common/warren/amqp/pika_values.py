@@ -1,13 +1,12 @@
 """pika's values and errors to the seam's, and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import pika
 import pika.exceptions
 from pika.channel import Channel
 
-from warren.amqp.seam import AmqpError, ChannelRefused, ConnectFailed, ConnectionLost, Message
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectFailed, ConnectionLost
 from warren.topology import Binding, Exchange, Queue
 
 _REFUSED_FOR_GOOD = frozenset({403, 530})
@@ -33,45 +32,6 @@ def declaration(channel: Channel, item: Exchange | Queue | Binding) -> Callable[
     if item.to_exchange:
         return lambda done: channel.exchange_bind(item.target, item.source, item.key, callback=done)
     return lambda done: channel.queue_bind(item.target, item.source, item.key, callback=done)
-
-
-def properties(message: Message) -> pika.BasicProperties:
-    return pika.BasicProperties(  # type: ignore[no-untyped-call]
-        content_type=message.content_type,
-        headers=dict(message.headers) or None,
-        delivery_mode=2,
-        priority=message.priority,
-        correlation_id=message.correlation_id,
-        reply_to=message.reply_to,
-        expiration=None if message.expiration is None else str(message.expiration),
-        message_id=message.message_id,
-        timestamp=message.timestamp,
-        type=message.type,
-        app_id=message.app_id,
-    )
-
-
-def message_of(had: pika.BasicProperties, body: bytes) -> Message:
-    headers: Mapping[str, object] = {str(_text(name)): value for name, value in (had.headers or {}).items()}
-    expiration = had.expiration
-    return Message(
-        body=body,
-        message_id=_text(had.message_id),
-        type=_text(had.type),
-        content_type=_text(had.content_type),
-        priority=had.priority,
-        timestamp=had.timestamp,
-        expiration=int(expiration) if expiration and expiration.isdigit() else None,
-        reply_to=_text(had.reply_to),
-        correlation_id=_text(had.correlation_id),
-        app_id=_text(had.app_id),
-        headers=headers,
-    )
-
-
-def _text(value: str | bytes | None) -> str | None:
-    """Pika hands over short strings that are not UTF-8 as bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def channel_error(reason: BaseException) -> AmqpError:

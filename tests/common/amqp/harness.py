@@ -16,7 +16,7 @@ from warren.topology import Arguments, Binding, Exchange, Queue
 
 P = ParamSpec("P")
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 QUORUM: Arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20}
 
 
@@ -85,7 +85,9 @@ class Side:
 
     async def open(self) -> Connection:
         engine = importlib.import_module(f"warren.amqp.{self.engine}")
-        connection: Connection = await engine.connect(self.url, name="conformance", heartbeat=30, timeout=10.0)
+        connection: Connection = await engine.connect(
+            self.url, name="conformance", heartbeat=30, timeout=DEADLINE_SECONDS
+        )
         return connection
 
     @asynccontextmanager

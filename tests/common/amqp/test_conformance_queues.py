@@ -215,7 +215,7 @@ async def test_the_delay_carries_a_message_out_once_and_never_early(side: Side) 
         assert await error_of(connection.publish(Message(b"later"), *_delayed(names, units, "a.b"))) is None
         delivery = await inbox.next()
         lateness = time.monotonic() - start - units * DELAY_UNIT_MS / 1000
-        assert 0 <= lateness < 1
+        assert 0 <= lateness < 5
         assert (delivery.message.body, delivery.redelivered) == (b"later", False)
         assert connection.settle(delivery, Settle.ACK)
         # A second copy would be here before a message that is sent, and waits, after it.

@@ -27,7 +27,7 @@ def letters(warren: Warren, *filters: str) -> list[dict[str, Any]]:
 
 
 def wait_for(warren: Warren, count: int) -> list[dict[str, Any]]:
-    eventually(lambda: len(letters(warren)) == count, 30, f"{count} dead letters")
+    eventually(lambda: len(letters(warren)) == count, message=f"{count} dead letters")
     return letters(warren)
 
 
@@ -70,7 +70,7 @@ def test_letters_of_every_reason_are_listed_with_their_evidence(
 
 def test_a_letter_is_shown_with_its_traceback_and_arguments(warren: Warren, tmp_path: Path) -> None:
     with warren.worker(tmp_path):
-        job = warren.json("enqueue", f"{JOBS}:fail", "no disk", "--wait", "20", code=4)["id"]
+        job = warren.json("enqueue", f"{JOBS}:fail", "no disk", "--wait", "60", code=4)["id"]
     text = warren.ok("dead", "show", job)
     for expected in ("ValueError: no disk", "raise ValueError(why)", "'no disk'", "tests.jobs:fail", "dead replay"):
         assert expected in text
@@ -91,18 +91,18 @@ def test_a_letter_that_is_not_there_is_told(warren: Warren) -> None:
 def test_a_replayed_job_succeeds_under_its_old_id_once_the_cause_is_gone(warren: Warren, tmp_path: Path) -> None:
     needed = tmp_path / "needed"
     with warren.worker(tmp_path):
-        job = warren.json("enqueue", f"{JOBS}:need", str(needed), "--wait", "20", code=4)["id"]
+        job = warren.json("enqueue", f"{JOBS}:need", str(needed), "--wait", "60", code=4)["id"]
         needed.write_text("here")
         assert warren.json("dead", "replay", job) == {"replayed": [job], "failed": []}
-        eventually(lambda: warren("result", job).stdout == "here\n", 20, "it ran again under its id")
+        eventually(lambda: warren("result", job).stdout == "here\n", message="it ran again under its id")
     assert letters(warren) == []
 
 
 def test_a_job_that_dies_again_counts_its_replays(warren: Warren, tmp_path: Path) -> None:
     with warren.worker(tmp_path):
-        job = warren.json("enqueue", f"{JOBS}:fail", "--wait", "20", code=4)["id"]
+        job = warren.json("enqueue", f"{JOBS}:fail", "--wait", "60", code=4)["id"]
         warren.ok("dead", "replay", "--all", "--reason", "failed")
-        again = eventually(lambda: [one for one in letters(warren) if one["replays"] == 1], 20)
+        again = eventually(lambda: [one for one in letters(warren) if one["replays"] == 1])
     assert (again[0]["id"], again[0]["attempts"]) == (job, 1)
 
 
@@ -111,7 +111,7 @@ def test_the_undecodable_cannot_be_replayed_and_the_others_are(
 ) -> None:
     with warren.worker(tmp_path):
         publish(broker.url, f"{namespace}.jobs", "default", b"no job")
-        warren("enqueue", "nobody:knows", "--wait", "20")
+        warren("enqueue", "nobody:knows", "--wait", "60")
         bad = next(one["id"] for one in wait_for(warren, 2) if one["reason"] == "undecodable")
     done = warren("dead", "replay", "--all")
     assert done.returncode == 1
@@ -157,7 +157,7 @@ def test_at_a_terminal_dropping_all_asks_first(warren: Warren, broker: Broker, n
             stdin=ours,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         os.close(terminal)
@@ -169,7 +169,7 @@ def test_at_a_terminal_dropping_all_asks_first(warren: Warren, broker: Broker, n
 
 def test_dropping_by_id_needs_no_yes(warren: Warren, tmp_path: Path) -> None:
     with warren.worker(tmp_path):
-        job = warren.json("enqueue", f"{JOBS}:fail", "--wait", "20", code=4)["id"]
+        job = warren.json("enqueue", f"{JOBS}:fail", "--wait", "60", code=4)["id"]
     assert warren.json("dead", "drop", job) == {"dropped": [job], "failed": []}
     assert letters(warren) == []
 

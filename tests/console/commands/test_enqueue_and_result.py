@@ -12,7 +12,7 @@ def test_an_id_is_printed_and_the_result_found_later(warren: Warren, tmp_path: P
     job = warren.ok("enqueue", f"{JOBS}:add", "20", "22").strip()
     assert warren.json("enqueue", f"{JOBS}:add", "1", "2")["id"] != job
     with warren.worker(tmp_path):
-        assert warren.ok("result", job, "--wait", "20") == "42\n"
+        assert warren.ok("result", job, "--wait", "60") == "42\n"
         document = warren.json("result", job)
         assert (document["id"], document["state"], document["result"]) == (job, "done", 42)
         assert document["attempt"] == 1
@@ -21,9 +21,9 @@ def test_an_id_is_printed_and_the_result_found_later(warren: Warren, tmp_path: P
 def test_arguments_are_json_or_text(warren: Warren, tmp_path: Path) -> None:
     with warren.worker(tmp_path):
         for word, printed in (("cat.png", "cat.png\n"), ('{"a": [1, null]}', '{"a":[1,null]}\n'), ('"5"', "5\n")):
-            assert warren.ok("enqueue", f"{JOBS}:echo", "--wait", "20", word) == printed
-        assert warren.ok("enqueue", "--wait", "20", f"{JOBS}:echo", "--", "-5") == "-5\n"
-        named = warren.json("enqueue", f"{JOBS}:add", "--kwargs", '{"a": 1, "b": 2}', "--wait", "20")
+            assert warren.ok("enqueue", f"{JOBS}:echo", "--wait", "60", word) == printed
+        assert warren.ok("enqueue", "--wait", "60", f"{JOBS}:echo", "--", "-5") == "-5\n"
+        named = warren.json("enqueue", f"{JOBS}:add", "--kwargs", '{"a": 1, "b": 2}', "--wait", "60")
         assert named["result"] == 3
         assert set(named) == {"id", "result"}
 
@@ -31,15 +31,15 @@ def test_arguments_are_json_or_text(warren: Warren, tmp_path: Path) -> None:
 def test_every_end_of_a_job_has_its_own_message_and_exit_code(warren: Warren, tmp_path: Path) -> None:
     expired = warren.ok("enqueue", f"{JOBS}:add", "1", "--expires", "0.001").strip()
     with warren.worker(tmp_path):
-        dead = warren("enqueue", f"{JOBS}:fail", "no disk", "--wait", "20")
+        dead = warren("enqueue", f"{JOBS}:fail", "no disk", "--wait", "60")
         assert dead.returncode == 4
         assert "dead letter (failed): ValueError: no disk" in dead.stderr
-        crashed = warren.json("enqueue", f"{JOBS}:crash", "--wait", "20", code=4)
+        crashed = warren.json("enqueue", f"{JOBS}:crash", "--wait", "60", code=4)
         assert (crashed["kind"], crashed["reason"]) == ("JobFailed", "crashed")
-        cancelled = warren("enqueue", f"{JOBS}:cancel", "not needed", "--wait", "20")
+        cancelled = warren("enqueue", f"{JOBS}:cancel", "not needed", "--wait", "60")
         assert cancelled.returncode == 5
         assert "cancelled: not needed" in cancelled.stderr
-        gone = warren("result", expired, "--wait", "20")
+        gone = warren("result", expired, "--wait", "60")
         assert gone.returncode == 6
         assert "expired" in gone.stderr
         assert warren.json("result", expired, code=6)["state"] == "expired"
@@ -48,7 +48,7 @@ def test_every_end_of_a_job_has_its_own_message_and_exit_code(warren: Warren, tm
 def test_a_dead_letters_result_says_how_to_look_at_it(warren: Warren, tmp_path: Path) -> None:
     job = warren.ok("enqueue", f"{JOBS}:fail").strip()
     with warren.worker(tmp_path):
-        done = warren("result", job, "--wait", "20")
+        done = warren("result", job, "--wait", "60")
     assert done.returncode == 4
     assert f"warren dead show {job}" in done.stderr
     document = warren.json("result", job, code=4)

@@ -38,7 +38,7 @@ def test_without_names_the_whole_namespace_is_listed(warren: Warren) -> None:
         waiting = {queue["queue"]: queue["ready"] for queue in document["queues"]}
         return waiting == {"images": 1, "mail": 1, "default": 0} and document["delayed"] == 1
 
-    eventually(counted, 20)
+    eventually(counted)
     text = warren.ok("queues")
     assert "images" in text
     assert "delayed       1" in text

@@ -21,9 +21,9 @@ def test_the_configured_broker_is_used(warren: Warren, tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline()
         assert "on the configured broker amqp://guest:***@" in log.read_text()
-        assert warren.ok("enqueue", f"{JOBS}:add", "1", "--wait", "20") == "3\n"
+        assert warren.ok("enqueue", f"{JOBS}:add", "1", "--wait", "60") == "3\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_without_one_a_private_broker_runs_and_goes_with_it_and_keeps_its_jobs(t
             assert another.stdout.readline(), second.read_text()
             assert "another `warren up`" in second.read_text()
             another.send_signal(signal.SIGINT)
-            assert another.wait(20) == 0
+            assert another.wait(60) == 0
         kept = warren.ok("enqueue", f"{JOBS}:add", "1", "--queue", "later", "--url", url).strip()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
@@ -53,6 +53,6 @@ def test_without_one_a_private_broker_runs_and_goes_with_it_and_keeps_its_jobs(t
     with warren.started("up", JOBS, *OPTIONS, "--queue", "later", log=log) as process:
         assert process.stdout is not None
         assert process.stdout.readline(), log.read_text()
-        assert warren.ok("result", kept, "--wait", "20", "--url", url) == "3\n"
+        assert warren.ok("result", kept, "--wait", "60", "--url", url) == "3\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

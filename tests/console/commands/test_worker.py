@@ -27,7 +27,7 @@ def test_it_says_when_it_is_ready_and_stops_in_order(warren: Warren, tmp_path: P
         queues = warren.json("queues", "a", "b")["queues"]
         assert [queue["consumers"] for queue in queues] == [1, 1]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stdout.read() == ""
     assert "worker stopped" in log.read_text()
 

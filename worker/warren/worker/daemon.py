@@ -31,6 +31,7 @@ from warren.worker.intake import Intake
 from warren.worker.outlet import Outlet
 from warren.worker.plan import Planner
 from warren.worker.pool import Pool
+from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.user_metrics import Sums
@@ -80,14 +81,17 @@ class Worker:
             _setup(modules, self.settings),
             self._events,
             on_counted=lambda counted: self._sums.add(counted.families),
-            on_change=self._show_slots,
         )
+        self._metrics.show_slots(lambda: self._pool.counts)
         names, limit = Names(self.settings.namespace), self.settings.payload_limit
         planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
-        runner = Runner(self._pool, planner, self._events, clock.wall, limit)
+        # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
+        ahead = ReadAhead(len(lanes), self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
+        runner = Runner(self._pool, planner, self._events, clock.wall, limit, ahead)
         self._outlet = Outlet(self.settings, self.name)
         deadline, doubt = self.settings.publish_timeout, 3.0 * self.settings.heartbeat
-        self._intake = Intake(lanes, names, runner, Settler(self._events, self._outlet, deadline=deadline, doubt=doubt))
+        settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
+        self._intake = Intake(lanes, names, runner, settler, ahead)
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -231,10 +235,6 @@ class Worker:
             self._hurry.set()
         self._signal = how
         self._stop.set()
-
-    def _show_slots(self) -> None:
-        free, busy, starting = self._pool.counts
-        self._metrics.set_slots(free=free, busy=busy, starting=starting)
 
 
 def _lanes(settings: Settings) -> tuple[str, ...]:

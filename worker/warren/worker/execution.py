@@ -17,6 +17,7 @@ from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
 from warren.worker.process import ProcessDied
+from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 
 Key = tuple[str, int, int, int]
@@ -30,7 +31,7 @@ class Execution:
         session, delivery: the newest: after a reconnect the broker hands the job out again.
         lane: the consumer it came by.
         key: tells it from any other, as long as this process lives.
-        started: a process has (had) it.
+        started: when a process first had it, by the monotonic clock; 0 before.
         plan: what it came to, once it has ended.
         published: how many of the plan's publishes are confirmed.
         sent: the confirm of the next one, once that is written: while it may still come, nothing is written twice.
@@ -43,7 +44,7 @@ class Execution:
     key: Key
     queue: str
     task: str = ""
-    started: bool = False
+    started: float = 0.0
     plan: Plan | None = None
     published: int = 0
     sent: asyncio.Future[None] | None = None
@@ -64,6 +65,7 @@ class Runner:
     events: Events
     clock: Clock
     payload_limit: int
+    ahead: ReadAhead
 
     def accept(self, message: Message, queue: str) -> Job | Plan:
         """Return the message's job, or what to do with a message that is none; never raises, whatever came."""
@@ -93,30 +95,31 @@ class Runner:
             reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
             self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, detail))
             return self.planner.single(job, outcome, MAX_CRASHES, self.clock())
-        started = time.monotonic()
 
         def on_start() -> None:
             if not execution.started:
-                execution.started = True
+                execution.started = time.monotonic()
                 waited = max(0.0, self.clock() - job.ready_at)
                 self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
 
         try:
-            plan = await self._attempt(job, info, on_start)
+            plan = await self._attempt(execution.delivery.message.body, job, info, on_start)
         except Interrupted:
             if execution.started:
                 self.events.emit(JobInterrupted(job.id, job.task, job.queue))
             raise
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - execution.started
+        self.ahead.took(seconds)
         self.events.emit(
             JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
         )
         return plan
 
-    async def _attempt(self, job: Job, info: TaskInfo, on_start: Callable[[], None]) -> Plan:
-        run, info = _run_of(job, self.clock()), _limited(info, job)
+    async def _attempt(self, body: bytes, job: Job, info: TaskInfo, on_start: Callable[[], None]) -> Plan:
+        info = _limited(info, job)
         if job.body.items is not None:
-            outcomes = await run_chunk(self.pool, run, job.body, info, on_start)
+            body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
+            outcomes = await run_chunk(self.pool, _run_of(job, body, self.clock()), job.body, info, on_start)
             return self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
         found: list[Outcome] = []
 
@@ -124,6 +127,7 @@ class Runner:
             found.append(message.outcome)
 
         try:
+            run = _run_of(job, body, self.clock())
             await self.pool.run(run, ended, on_start=on_start, kill_after=info.kill_after)
         except ProcessDied as died:
             found.append(charged(died.crash))
@@ -156,8 +160,7 @@ def _limited(info: TaskInfo, job: Job) -> TaskInfo:
     )
 
 
-def _run_of(job: Job, now: float) -> Run:
-    body = msgspec.structs.replace(job.body, items=None, indexes=None)
+def _run_of(job: Job, body: bytes, now: float) -> Run:
     return Run(
         job.id,
         job.task,
@@ -166,6 +169,6 @@ def _run_of(job: Job, now: float) -> Run:
         job.failures,
         job.last_error,
         max(0.0, now - job.first_ready_at),
-        encode_body(body),
+        body,
         limits=job.limits,
     )

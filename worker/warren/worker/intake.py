@@ -1,47 +1,48 @@
-"""Deliveries in, executions on their way: one lane, a consumer with prefetch 1, for each process of the pool.
+"""Deliveries in, executions on their way, each to its settle.
 
-A lane is open only while a process can soon take what comes by it. After a reconnect the lanes of jobs that still run stay
-closed until those end: so the worker never holds a job that it cannot start, and a lost connection brings no second wave.
+While jobs are very short the worker takes in more of them than it has processes (see `read_ahead`). That is an expectation:
+when what waits has not moved for as long as it may wait, it goes back to its queue before anything more is taken.
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
-from warren.amqp.seam import AmqpError, Delivery, Settle, cancelled
+from warren.amqp.seam import Delivery, cancelled
 from warren.job import Job
 from warren.topology import Names
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.fanout import Interrupted
+from warren.worker.lanes import Lanes, may_be_returned
 from warren.worker.plan import Plan
+from warren.worker.read_ahead import PATIENCE_SECONDS, ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
-
-_QUIET_SECONDS = 5.0
 
 
 class Intake:
     """Owns the executions in progress.
 
     Args:
-        lanes: the queue of each lane.
+        queues: of the lanes, one for each process.
+        ahead: says how many jobs may wait for a process.
     """
 
-    def __init__(self, lanes: tuple[str, ...], names: Names, runner: Runner, settler: Settler) -> None:
+    def __init__(
+        self, queues: tuple[str, ...], names: Names, runner: Runner, settler: Settler, ahead: ReadAhead
+    ) -> None:
         self.done = 0
         self.given_back = 0
-        self._lanes = lanes
         self._names = names
         self._runner = runner
         self._settler = settler
-        self._session: Session | None = None
+        self._ahead = ahead
+        self._lanes = Lanes(queues, ahead, lambda: (execution.lane for execution in self._working), self._deliver)
+        self._processes = len(queues)
         self._working: dict[Execution, asyncio.Task[None]] = {}
-        self._draining = False
-        self._late: list[tuple[Session, Delivery]] = []
-        """What came while the consumers were being cancelled."""
-        self._chores: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def running(self) -> int:
@@ -50,31 +51,20 @@ class Intake:
 
     async def open(self, session: Session) -> None:
         """Take deliveries from a new session."""
-        self._session = session
         for orphan in self._settler.adopt(session):
             self._start(orphan, None)
-        occupied = {execution.lane for execution in self._working}
-        for lane, queue in enumerate(self._lanes):
-            if lane not in occupied and not self._draining:
-                await session.open_lane(lane, queue, self._deliver)
+        await self._lanes.open(session)
 
     def lost(self, session: Session, reason: str) -> None:
         """Hear why a session ended."""
-        deleted = [queue for queue in set(self._lanes) if reason == cancelled(self._names.queue(queue))]
+        deleted = [queue for queue in set(self._lanes.queues) if reason == cancelled(self._names.queue(queue))]
         self._settler.lost(session, deleted[0] if deleted else None)
+        self._cancel(execution for execution in self._waiting() if not execution.orphaned)
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
-        self._draining = True
-        if self._session is not None and self._session.alive:
-            with suppress(TimeoutError):  # a broker that does not answer sends nothing new either
-                async with asyncio.timeout(_QUIET_SECONDS):
-                    await self._session.quiet()
-        for session, delivery in self._late:
-            session.settle(delivery, Settle.GIVE_BACK)
-        for execution, task in list(self._working.items()):
-            if not execution.started and execution.plan is None:
-                task.cancel()
+        await self._lanes.drain()
+        self._cancel(self._waiting())
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 hurried = asyncio.ensure_future(hurry.wait())
@@ -91,12 +81,6 @@ class Intake:
 
     def _deliver(self, session: Session, lane: int, delivery: Delivery) -> None:
         """The consumers' callback: only begins work."""
-        if not session.alive:
-            return  # the broker has it back already
-        if self._draining:
-            # Given back when the consumers are gone: at once, it would be handed out again to the next of them.
-            self._late.append((session, delivery))
-            return
         queue = self._names.queue_of(delivery.queue)
         accepted = self._runner.accept(delivery.message, queue)
         if isinstance(accepted, Plan):
@@ -105,15 +89,17 @@ class Intake:
             return
         key = key_of(accepted, delivery.message)
         begun = self._settler.begin(Execution(session, delivery, lane, key, queue, accepted.task))
-        if begun.freed is not None:
-            self._reopen(begun.freed)
-        if begun.work is not None:
-            self._start(begun.work, accepted)
+        if begun is not None:
+            self._start(begun, accepted)
+        else:
+            self._lanes.balance()  # a known job may have come by another lane than before
 
     def _start(self, execution: Execution, job: Job | None) -> None:
         task = asyncio.get_running_loop().create_task(self._work(execution, job))
         self._working[execution] = task
         task.add_done_callback(lambda done: self._end(execution, done))
+        if self._watch is None and len(self._working) > self._processes:
+            self._watch_waiting()
 
     async def _work(self, execution: Execution, job: Job | None) -> None:
         """The way of one job: run, plan, settle."""
@@ -140,17 +126,33 @@ class Intake:
                 exc_info=error,
             )
             self._settler.give_up(execution)
-        self._reopen(execution.lane)
+        self._lanes.balance()
 
-    def _reopen(self, lane: int) -> None:
-        session = self._session
-        if session is None or not session.alive or self._draining or session.has_lane(lane):
+    def _watch_waiting(self) -> None:
+        """Look at the first that waits again when it should have begun."""
+        waiting = self._waiting()
+        self._watch = None
+        if waiting:
+            self._watch = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_at, waiting[0])
+
+    def _look_at(self, first: Execution) -> None:
+        """If it still waits, the expectation was wrong: give back what is more than the processes take next."""
+        if first.started or first not in self._working:
+            self._watch_waiting()
             return
+        self._watch = None
+        self._ahead.wrong()
+        waiting, unfinished = self._waiting(), sum(execution.plan is None for execution in self._working)
+        if unfinished > self._processes:
+            surplus = {each for each in waiting[self._processes - unfinished :] if may_be_returned(each.delivery)}
+            kept = (execution.lane for execution in self._working if execution not in surplus)
+            self._lanes.close_all_but(kept, then=lambda: self._cancel(surplus))
 
-        async def reopen() -> None:
-            with suppress(AmqpError):  # a loss ends the session, and the next one opens its lanes itself
-                await session.open_lane(lane, self._lanes[lane], self._deliver)
+    def _waiting(self) -> list[Execution]:
+        return [execution for execution in self._working if not execution.started and execution.plan is None]
 
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(reopen())
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+    def _cancel(self, executions: Iterable[Execution]) -> None:
+        """Have those that have not begun meanwhile given back."""
+        for execution in list(executions):
+            if not execution.started and execution in self._working:
+                self._working[execution].cancel()

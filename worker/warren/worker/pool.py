@@ -19,7 +19,6 @@ class Pool:
         setup: what each is told.
         events: hears of starts and ends.
         on_counted: given the metrics that tasks counted.
-        on_change: told whenever the numbers in `counts` may have changed.
     """
 
     def __init__(
@@ -29,11 +28,9 @@ class Pool:
         events: Events,
         *,
         on_counted: Callable[[Counted], None],
-        on_change: Callable[[], None],
     ) -> None:
         self.size = size
-        self._on_change = on_change
-        self._supervisor = Supervisor(size, setup, events, Hooks(self._release, on_counted, on_change))
+        self._supervisor = Supervisor(size, setup, events, Hooks(self._release, on_counted))
         self._free: deque[PoolProcess] = deque()
         self._waiters: deque[asyncio.Future[PoolProcess]] = deque()
 
@@ -56,8 +53,8 @@ class Pool:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Processes that are free, busy, starting."""
-        processes = self._supervisor.processes.values()
+        """Processes that are free, busy, starting; may be asked from any thread."""
+        processes = list(self._supervisor.processes.values())
         busy = sum(process.busy for process in processes)
         free = sum(process.ready and process.alive and not process.busy for process in processes)
         return free, busy, self.size - busy - free
@@ -77,22 +74,21 @@ class Pool:
             ProcessDied: the process ended before the last outcome.
         """
         process = await self._acquire()
-        clock = _KillClock(kill_after, lambda: self._supervisor.kill(process, f"over its kill_after of {kill_after} s"))
-
-        def ended(message: Ended) -> None:
-            clock.restart()
-            on_ended(message)
-
+        clock = None
+        if kill_after is not None:
+            clock = _KillClock(
+                kill_after, lambda: self._supervisor.kill(process, f"over its kill_after of {kill_after} s")
+            )
+            on_ended = clock.restarted_by(on_ended)
         try:
-            running = process.begin(run, ended)
+            running = process.begin(run, on_ended)
             on_start()
-            self._on_change()
             await running
         finally:
             process.rest()
-            clock.stop()
+            if clock is not None:
+                clock.stop()
             self._release(process)
-            self._on_change()
 
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
@@ -132,16 +128,17 @@ class Pool:
 class _KillClock:
     """Counts down to the kill, anew for every outcome."""
 
-    def __init__(self, seconds: float | None, kill: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, kill: Callable[[], None]) -> None:
         self._seconds, self._kill = seconds, kill
-        self._timer: asyncio.TimerHandle | None = None
-        self.restart()
+        self._timer = asyncio.get_running_loop().call_later(seconds, kill)
 
-    def restart(self) -> None:
-        self.stop()
-        if self._seconds is not None:
+    def restarted_by(self, on_ended: OnEnded) -> OnEnded:
+        def ended(message: Ended) -> None:
+            self.stop()
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._kill)
+            on_ended(message)
+
+        return ended
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()

@@ -1,8 +1,9 @@
 """One life of a worker's consuming connection, built from declared state: at the first start and after every loss alike."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 
 from warren.amqp.seam import AmqpError, Connection, Delivery, Settle, Subscription
 from warren.settings import Settings
@@ -18,7 +19,10 @@ class Session:
     def __init__(self, names: Names, inbound: Connection) -> None:
         self.names = names
         self._inbound = inbound
-        self._lanes: dict[int, Subscription] = {}
+        self.lanes: set[int] = set()
+        """Open, being opened, or being closed."""
+        self.closing: set[int] = set()
+        self._consumers: dict[int, Subscription] = {}
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -41,23 +45,33 @@ class Session:
         """Resolved with the reason when it ends."""
         return self._inbound.lost
 
-    async def open_lane(self, lane: int, queue: str, on_delivery: OnDelivery) -> None:
-        """Open one consumer with prefetch 1, unless this session has it already."""
-        async with self._opening:
-            if lane not in self._lanes and self.alive:
-                self._lanes[lane] = await self._inbound.consume(
-                    self.names.queue(queue), lambda delivery: on_delivery(self, lane, delivery), prefetch=1
-                )
+    async def open_lanes(self, lanes: Mapping[int, str], on_delivery: OnDelivery) -> None:
+        """Open consumers with prefetch 1, by number from these queues, unless this session has them already."""
+        new = {lane: queue for lane, queue in lanes.items() if lane not in self.lanes}
+        self.lanes.update(new)
+        try:
+            async with self._opening:
+                for lane, queue in new.items():
+                    if self.alive:
+                        self._consumers[lane] = await self._inbound.consume(
+                            self.names.queue(queue), partial(on_delivery, self, lane), prefetch=1
+                        )
+        finally:
+            self.lanes.difference_update(new.keys() - self._consumers.keys())
 
-    def has_lane(self, lane: int) -> bool:
-        return lane in self._lanes
-
-    async def quiet(self) -> None:
-        """Take no more deliveries."""
+    async def close_lanes(self, lanes: Collection[int]) -> None:
+        """Take no more deliveries by these; what came by them can still be settled."""
+        self.closing.update(lanes)
         async with self._opening:
-            cancelling = [self._inbound.cancel(subscription) for subscription in self._lanes.values()]
+            cancelling = [self._inbound.cancel(self._consumers.pop(lane)) for lane in lanes if lane in self._consumers]
             with suppress(AmqpError):
                 await asyncio.gather(*cancelling)
+        self.lanes.difference_update(lanes)
+        self.closing.difference_update(lanes)
+
+    async def quiet(self) -> None:
+        """Take no more deliveries at all."""
+        await self.close_lanes(set(self.lanes))
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         """Settle a delivery of this session; False when it is stale."""

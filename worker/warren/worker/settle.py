@@ -7,7 +7,6 @@ it got; when the broker hands the job out again to this worker, settling goes on
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from warren.amqp.seam import Settle
@@ -20,14 +19,6 @@ V = TypeVar("V")
 
 _REMEMBERED = 4_000
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What a delivery means: an execution to work on, or None; and the lane that became free when a known job took this one."""
-
-    work: Execution | None
-    freed: int | None = None
 
 
 class Settler:
@@ -52,10 +43,10 @@ class Settler:
         self._acked: OrderedDict[Key, tuple[Session | None, float]] = OrderedDict()
         """Acked lately, over which session and when: an ack can still be lost with its connection."""
 
-    def begin(self, execution: Execution) -> Begun:
-        """Say what to do with a new delivery.
+    def begin(self, execution: Execution) -> Execution | None:
+        """Return the execution to work on for a new delivery, or None when there is nothing to be done.
 
-        It is one we know only when the broker calls it redelivered and it came over another session than before:
+        The delivery is of one we know only when the broker calls it redelivered and it came over another session than before:
         an equal message published twice is two jobs.
         """
         key, session = execution.key, execution.session
@@ -66,9 +57,9 @@ class Settler:
         if execution.delivery.redelivered and acked_over is not session:
             session.settle(execution.delivery, Settle.ACK)
             self._recognised(execution, finished=True)
-            return Begun(None)
+            return None
         self._open.setdefault(key, execution)
-        return Begun(execution)
+        return execution
 
     async def settle(self, execution: Execution) -> None:
         """Act on an execution's plan; returns when it is acked, or parked because its delivery is stale."""
@@ -124,16 +115,15 @@ class Settler:
             self._open[execution.key] = self._parked.pop(execution.key)
         return ended
 
-    def _attach(self, known: Execution, execution: Execution) -> Begun:
+    def _attach(self, known: Execution, execution: Execution) -> Execution | None:
         """Have a job that we run, or have run, settled by its new delivery."""
-        freed = known.lane if known.lane != execution.lane else None
         known.session, known.delivery, known.lane = execution.session, execution.delivery, execution.lane
         known.orphaned = False
         self._recognised(execution, finished=known.plan is not None)
         if self._parked.pop(known.key, None) is None:
-            return Begun(None, freed)
+            return None
         self._open[known.key] = known
-        return Begun(known, freed)
+        return known
 
     async def _publish_next(self, execution: Execution) -> None:
         assert execution.plan is not None

@@ -32,8 +32,6 @@ class Hooks:
     free: Callable[[PoolProcess], None]
     """A new process can take its first job."""
     counted: Callable[[Counted], None]
-    changed: Callable[[], None]
-    """Some process began or ended."""
 
 
 class Supervisor:
@@ -106,7 +104,6 @@ class Supervisor:
             )
         self._keeper.start(slot, theirs)
         theirs.close()
-        self._hooks.changed()
 
     def _started(self, slot: int, pid: int) -> None:
         process = self.processes[slot]
@@ -124,7 +121,6 @@ class Supervisor:
         self._restart_seconds = _RESTART_FIRST_SECONDS
         self._events.emit(ProcessStarted(process.pid, process.slot))
         self._hooks.free(process)
-        self._hooks.changed()
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
 
@@ -159,7 +155,6 @@ class Supervisor:
         self._events.emit(ProcessExited(process.pid, process.slot, reason, detail, crash.max_rss))
         if not self._by_pid:
             self._empty.set()
-        self._hooks.changed()
         self._replace(process)
 
     def _replace(self, process: PoolProcess) -> None:

@@ -1,0 +1,167 @@
+"""pika's connection to asyncio, with a tap on it: frames that somebody here reads better than pika go to them.
+
+pika lets its I/O be replaced (`AbstractIOServices`). This one connects by asyncio's own transports, sends the bytes of one
+turn of the loop in one write, and looks at every frame that comes in: those for which a channel has a tap that takes them
+never reach pika, all others do. So pika keeps the handshake, the heartbeats, the channels and every rare method.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pika.adapters.utils import nbio_interface
+
+from warren.amqp.pika_frames import END, HEAD, OVERHEAD
+
+Tap = Callable[[int, bytes, int, int], bool]
+"""Takes a frame, or leaves it to pika: its kind, the bytes it is in, and where its payload begins and ends."""
+_LAST_KIND = 8
+"""Of frames; anything above is a broker of another protocol version, for pika to refuse."""
+
+
+class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
+    """What pika believes to be the transport, and asyncio to be the protocol."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pika: Any) -> None:
+        self.taps: dict[int, Tap] = {}
+        self._loop = loop
+        self._pika = pika
+        self._transport: asyncio.Transport | None = None
+        self._pending: list[bytes] = []
+        self._rest = b""
+
+    def write(self, data: bytes) -> None:
+        """Send with all that is written in this turn of the loop; dropped when the connection is gone."""
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        if self._transport is not None:
+            self._transport.write(b"".join(pending))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def get_protocol(self) -> Any:
+        return self._pika
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._pika.connection_made(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._pika.connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        keep: bool | None = self._pika.eof_received()
+        return keep
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest:
+            data = self._rest + data
+        taps, at, size, tapped = self.taps, 0, len(data), 0
+        while size - at >= OVERHEAD:
+            kind, channel, length = HEAD.unpack_from(data, at)
+            after = at + OVERHEAD + length if kind <= _LAST_KIND else size
+            if after > size:
+                break
+            tap = taps.get(channel)
+            if tap is not None and data[after - 1] == END and tap(kind, data, at + HEAD.size, after - 1):
+                tapped += after - at
+            else:
+                self._pika.data_received(data[at:after])
+            at = after
+        self._rest = data[at:]
+        if tapped:
+            # Heartbeats are judged by it; a busy broker sends none.
+            self._pika.conn.bytes_received += tapped
+
+
+class IoServices(nbio_interface.AbstractIOServices):
+    """pika's view of an event loop, on asyncio's public methods."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._stream: Stream | None = None
+        self._loop = loop
+
+    @property
+    def opened(self) -> Stream:
+        """The stream of the connection, once that is there."""
+        assert self._stream is not None
+        return self._stream
+
+    def get_native_ioloop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def close(self) -> None:
+        """The loop is not ours to close."""
+
+    run = stop = close
+
+    def add_callback_threadsafe(self, callback: Callable[..., None]) -> None:
+        self._loop.call_soon_threadsafe(callback)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Any:
+        return self._loop.call_later(delay, callback)
+
+    def getaddrinfo(  # noqa: PLR0917 - pika's signature
+        self,
+        host: str,
+        port: int,
+        on_done: Callable[..., None],
+        family: int = 0,
+        socktype: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> "_Work":
+        found = self._loop.getaddrinfo(host, port, family=family, type=socktype, proto=proto, flags=flags)
+        return _Work(self._loop, found, on_done)
+
+    def connect_socket(self, sock: socket.socket, resolved_addr: Any, on_done: Callable[..., None]) -> "_Work":
+        return _Work(self._loop, self._loop.sock_connect(sock, resolved_addr), on_done)
+
+    def create_streaming_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        on_done: Callable[..., None],
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> "_Work":
+        pika = protocol_factory()
+        self._stream = stream = Stream(self._loop, pika)
+
+        async def connect() -> tuple[Stream, Any]:
+            name = server_hostname or "" if ssl_context else None  # empty: not to be checked
+            await self._loop.create_connection(lambda: stream, sock=sock, ssl=ssl_context, server_hostname=name)
+            return stream, pika
+
+        return _Work(self._loop, connect(), on_done)
+
+
+class _Work(nbio_interface.AbstractIOReference):
+    """Something that goes on; pika is told its result or error, unless it cancels it."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], on_done: Callable[..., None]
+    ) -> None:
+        self._task = loop.create_task(work)
+        self._on_done = on_done
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled():
+            self._on_done(task.exception() or task.result())
+
+    def cancel(self) -> bool:
+        return self._task.cancel()

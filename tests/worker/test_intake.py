@@ -1,0 +1,219 @@
+"""What a worker holds: deliveries that cannot begin go back, those of a lost connection are forgotten, nothing comes twice."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, cast
+
+from tests.support import eventually_async
+from tests.worker.test_settle import FakeOutlet, scenario
+
+from warren.amqp.seam import Delivery, Message, Settle, cancelled
+from warren.events import Events
+from warren.job import Job, from_message
+from warren.topology import Names
+from warren.worker.execution import Execution
+from warren.worker.intake import Intake
+from warren.worker.plan import Plan
+from warren.worker.read_ahead import ReadAhead
+from warren.worker.settle import Settler
+
+NAMES = Names("t")
+QUEUE = NAMES.queue("default")
+
+
+class FakeSession:
+    """A session whose broker has any number of messages, and hands one to every lane that has none."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.lanes: set[int] = set()
+        self.closing: set[int] = set()
+        self.settled: dict[Settle, list[int]] = {how: [] for how in Settle}
+        self.arriving: list[Delivery] = []
+        """Comes by a lane that is being closed."""
+        self._consumers: dict[int, Callable[[Delivery], None]] = {}
+
+    @property
+    def alive(self) -> bool:
+        return not self.lost.done()
+
+    async def open_lanes(self, lanes: Mapping[int, str], on_delivery: Any) -> None:
+        for lane in lanes:
+            self.lanes.add(lane)
+            self._consumers[lane] = partial(on_delivery, self, lane)
+
+    async def close_lanes(self, lanes: Collection[int]) -> None:
+        self.closing.update(lanes)
+        await asyncio.sleep(0)
+        while self.arriving and lanes:
+            self._consumers[next(iter(lanes))](self.arriving.pop())
+        self.lanes.difference_update(lanes)
+        self.closing.difference_update(lanes)
+
+    def deliver(self, lane: int, number: int, delivery_count: int = 0) -> None:
+        self._consumers[lane](delivery(number, delivery_count))
+
+    def settle(self, given: Delivery, how: Settle) -> bool:
+        if self.alive:
+            self.settled[how].append(given.tag)
+        return self.alive
+
+
+class FakeRunner:
+    """Runs so many jobs at a time, until it is told that they end."""
+
+    def __init__(self, processes: int) -> None:
+        self.begun: list[str] = []
+        self._free = asyncio.Semaphore(processes)
+        self._ends: dict[str, asyncio.Event] = {}
+
+    def accept(self, message: Message, queue: str) -> Job:
+        return from_message(message, queue, 0.0)
+
+    async def run(self, execution: Execution, job: Job) -> Plan:
+        async with self._free:
+            execution.started = 1.0
+            self.begun.append(job.id)
+            await self._ends.setdefault(job.id, asyncio.Event()).wait()
+        return Plan("done", ())
+
+    def end(self, number: int) -> None:
+        self._ends.setdefault(str(number), asyncio.Event()).set()
+
+
+class Scene:
+    """An intake of two processes that expects very short jobs."""
+
+    def __init__(self, *, most: int = 8) -> None:
+        self.ahead = ReadAhead(2, most)
+        self.ahead.took(0.0001)
+        self.runner = FakeRunner(2)
+        settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
+        self.intake = Intake(("default", "default"), NAMES, cast("Any", self.runner), settler, self.ahead)
+
+    async def session(self) -> FakeSession:
+        session = FakeSession()
+        await self.intake.open(cast("Any", session))
+        return session
+
+
+def delivery(number: int, delivery_count: int = 0) -> Delivery:
+    message = Message(b'{"task":"m:f"}', message_id=str(number), headers={"x-delivery-count": delivery_count})
+    return Delivery(message, QUEUE, "", "default", delivery_count > 0, number, None)
+
+
+@scenario
+async def test_there_are_as_many_lanes_as_jobs_that_run_or_may_wait() -> None:
+    session = await Scene(most=8).session()
+    assert session.lanes == set(range(10))
+
+
+@scenario
+async def test_without_read_ahead_there_is_a_lane_for_each_process() -> None:
+    session = await Scene(most=0).session()
+    assert session.lanes == {0, 1}
+
+
+@scenario
+async def test_what_cannot_begin_in_time_goes_back_and_its_lanes_are_closed_first() -> None:
+    scene = Scene()
+    session = await scene.session()
+    session.arriving.append(delivery(99))
+    for number in range(6):
+        session.deliver(number, number)
+    await eventually(lambda: len(session.settled[Settle.GIVE_BACK]) == 5)
+    assert (scene.runner.begun, sorted(session.settled[Settle.GIVE_BACK])) == (["0", "1"], [2, 3, 4, 5, 99])
+    assert session.lanes == {0, 1}
+    assert scene.ahead.jobs == 0
+    scene.runner.end(0)
+    scene.runner.end(1)
+    await eventually(lambda: sorted(session.settled[Settle.ACK]) == [0, 1])
+
+
+@scenario
+async def test_a_job_near_its_delivery_limit_is_kept_until_it_can_run() -> None:
+    scene = Scene()
+    session = await scene.session()
+    for number in range(4):
+        session.deliver(number, number, delivery_count=10 if number == 3 else 0)
+    await eventually(lambda: session.settled[Settle.GIVE_BACK] == [2])
+    scene.runner.end(0)
+    await eventually(lambda: scene.runner.begun == ["0", "1", "3"])
+    assert session.settled[Settle.GIVE_BACK] == [2]
+
+
+@scenario
+async def test_waiting_jobs_of_a_lost_connection_never_begin() -> None:
+    scene = Scene()
+    session = await scene.session()
+    for number in range(4):
+        session.deliver(number, number)
+    await eventually(lambda: scene.runner.begun == ["0", "1"])
+    session.lost.set_result("gone")
+    scene.intake.lost(cast("Any", session), "gone")
+    await eventually(lambda: scene.intake.running == 2)
+    scene.runner.end(0)
+    scene.runner.end(1)
+    await eventually(lambda: scene.intake.running == 0)
+    assert scene.runner.begun == ["0", "1"]
+
+
+@scenario
+async def test_waiting_jobs_of_a_deleted_queue_are_run_because_nobody_else_has_them() -> None:
+    scene = Scene()
+    session = await scene.session()
+    for number in range(3):
+        session.deliver(number, number)
+    session.lost.set_result(cancelled(QUEUE))
+    scene.intake.lost(cast("Any", session), cancelled(QUEUE))
+    scene.runner.end(0)
+    await eventually(lambda: scene.runner.begun == ["0", "1", "2"])
+
+
+@scenario
+async def test_lanes_of_jobs_that_still_run_stay_closed_after_a_reconnect() -> None:
+    scene = Scene(most=0)
+    first = await scene.session()
+    first.deliver(0, 0)
+    await eventually(lambda: scene.runner.begun == ["0"])
+    first.lost.set_result("gone")
+    scene.intake.lost(cast("Any", first), "gone")
+    second = await scene.session()
+    assert second.lanes == {1}
+    scene.runner.end(0)
+    await eventually(lambda: second.lanes == {0, 1})
+
+
+@scenario
+async def test_idle_lanes_are_closed_when_far_fewer_are_wanted() -> None:
+    scene = Scene()
+    session = await scene.session()
+    scene.ahead.wrong()
+    session.deliver(9, 1)
+    scene.runner.end(1)
+    await eventually(lambda: len(session.lanes) == 2)
+
+
+@scenario
+async def test_a_drain_returns_what_waits_and_what_still_comes() -> None:
+    scene = Scene()
+    session = await scene.session()
+    session.arriving.append(delivery(99))
+    for number in range(4):
+        session.deliver(number, number)
+    await eventually(lambda: scene.runner.begun == ["0", "1"])
+    hurry = asyncio.Event()
+    draining = asyncio.create_task(scene.intake.drain(20.0, hurry))
+    await eventually(lambda: sorted(session.settled[Settle.GIVE_BACK]) == [2, 3, 99])
+    scene.runner.end(0)
+    scene.runner.end(1)
+    await draining
+    assert sorted(session.settled[Settle.ACK]) == [0, 1]
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async def asked() -> bool:
+        return condition()
+
+    await eventually_async(asked)

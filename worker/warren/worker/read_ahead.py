@@ -1,0 +1,45 @@
+"""How many jobs a worker may hold beyond those that run: as many as it expects to start within 20 ms; pure.
+
+A queue's round trip to the broker takes longer than a very short job. So a worker opens more consumers than it has
+processes, each still with prefetch 1, for as long as the running mean of what it runs says that nothing waits in it.
+Long jobs leave nothing waiting; when the mean was wrong, whoever watches gives back what waits and calls `wrong`.
+"""
+
+HORIZON_SECONDS = 0.02
+"""What waits in a worker must be expected to start within this time."""
+PATIENCE_SECONDS = 0.1
+"""When the first that waits has not begun after this, the expectation was wrong. More than the horizon: a busy machine, too,
+keeps a process from its job for some 20 ms, and a job that is given back is charged for it before RabbitMQ 4.3."""
+
+_WEIGHT = 0.05
+"""Of the newest job in the running mean: some twenty jobs are remembered."""
+
+
+class ReadAhead:
+    """The running mean of a worker's jobs, and what follows from it.
+
+    Args:
+        processes: that take the waiting jobs.
+        most: jobs that may wait at all; 0 turns it off.
+    """
+
+    def __init__(self, processes: int, most: int) -> None:
+        self._processes = processes
+        self._most = most
+        self._mean: float | None = None
+
+    def took(self, seconds: float) -> None:
+        """Take note of one job's time on its process."""
+        self._mean = seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean)
+
+    def wrong(self) -> None:
+        """Take note that something waited in vain, as of one very long job: trust comes back over some hundred short ones."""
+        self._mean = max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 100)
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs may wait now."""
+        if not self._most or self._mean is None:
+            return 0
+        expected = int(self._processes * HORIZON_SECONDS / max(self._mean, 1e-6))
+        return min(self._most, expected)
