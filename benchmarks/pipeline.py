@@ -1,6 +1,7 @@
 """The bare client at its best: pika's callback adapter, persistent messages, confirms that are not waited for one by one."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 import pika
@@ -63,8 +64,8 @@ class Pipeline:
             self._connection.close()
             return
         if frame.method.multiple:
-            for earlier in [each for each in self._unconfirmed if each <= tag]:
-                del self._unconfirmed[earlier]
+            for confirmed in list(takewhile(tag.__ge__, self._unconfirmed)):
+                del self._unconfirmed[confirmed]
         else:
             self._unconfirmed.pop(tag, None)
         # In halves, so that frames leave in few system calls.

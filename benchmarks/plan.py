@@ -36,9 +36,9 @@ class Plan:
     drain_seconds: float = 3.0
     warm: int = 300
     rate: float = 200.0
-    paced: int = 1_000
+    paced: int = 800
     round_trips: int = 300
-    spins: int = 300
+    spins: int = 250
     items: int = 1_000_000
     waiting: int = 100_000
     depths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
