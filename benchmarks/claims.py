@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.figures import Book, short
+from benchmarks.systems.registry import PEERS
 
-PEERS = ("celery", "dramatiq", "taskiq")
 PEERS_DRAINING = tuple(f"{peer}, prefetch 1" for peer in PEERS)
 DEPTH, ROUND_TRIP = "depth", "round trip"
 

@@ -7,11 +7,10 @@ from benchmarks.apart import fresh
 from benchmarks.lab import Lab
 from benchmarks.measures.case import Case, Quantities
 from benchmarks.measures.drain import as_quantities, watched
-from benchmarks.pool import SPIN_SECONDS
+from benchmarks.pool import SPARE, SPIN_SECONDS, WARM
 from benchmarks.systems.registry import PEERS
 from benchmarks.worker import running
 
-_WARM = 6
 _SECONDS = 60
 
 
@@ -25,13 +24,12 @@ def cases(lab: Lab) -> Iterator[Case]:
 
 def _pool(lab: Lab) -> Quantities:
     with lab.site() as site:
-        return {"jobs/s": fresh(site, "benchmarks.pool", "spin", str(lab.plan.spins), "1")["jobs/s"]}
+        return fresh(site, "benchmarks.pool", "spin", str(lab.plan.spins))
 
 
 def _spin(lab: Lab, name: str) -> Quantities:
     with lab.site(prefetch=None if name == "warren" else 1) as site:
-        # More than are watched, so that no process has run out of jobs when the last of those ends.
-        lab.fill(name, site, lab.plan.spins + 3 * _WARM, "spin", (SPIN_SECONDS,))
+        lab.fill(name, site, lab.plan.spins + SPARE, "spin", (SPIN_SECONDS,))
         with running(name, site) as worker:
-            jobs, used = watched(worker, _WARM, lab.plan.spins, _SECONDS)
+            jobs, used = watched(worker, WARM, lab.plan.spins, _SECONDS)
     return {"jobs/s": as_quantities(jobs, used)["jobs/s"]}

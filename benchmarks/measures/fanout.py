@@ -20,7 +20,7 @@ def cases(lab: Lab) -> Iterator[Case]:
 
 def _pool(lab: Lab) -> Quantities:
     with lab.site() as site:
-        return {"items/s": fresh(site, "benchmarks.pool", "square", str(lab.plan.items), str(CHUNK))["items/s"]}
+        return fresh(site, "benchmarks.pool", "square", str(lab.plan.items), str(CHUNK))
 
 
 def _warren(lab: Lab) -> Quantities:

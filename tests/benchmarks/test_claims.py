@@ -1,9 +1,7 @@
 import pytest
 from benchmarks.claims import CLAIMS, Claim, Verdict, ratio, spread_over_depths, verdict
 from benchmarks.figures import Book, Sample
-from benchmarks.systems import registry
-
-PEERS = ("celery", "dramatiq", "taskiq")
+from benchmarks.systems.registry import PEERS
 
 
 def book(*found: tuple[str, str, str, float]) -> Book:
@@ -85,7 +83,3 @@ def test_growth_is_told_apart_by_where_the_jobs_wait() -> None:
         True,
         False,
     )
-
-
-def test_the_claims_name_the_peers_that_there_are() -> None:
-    assert registry.PEERS == PEERS
