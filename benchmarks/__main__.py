@@ -52,7 +52,8 @@ def main(only: tuple[str, ...], systems: tuple[str, ...], runs: int | None, smok
     minutes = (time.monotonic() - started) / 60
     book, console = Book(findings.samples), Console(width=_WIDTH)
     portraits = [portrait(name) for name in systems]
-    for table in (report.conditions(portraits), *report.figures(book), report.claims(book)):
+    whole = (only, systems) == (tuple(MEASURES), NAMES)
+    for table in (report.conditions(portraits), *report.figures(book), report.claims(book, whole=whole)):
         console.print(table)
     out = _SMOKE_OUT if smoke else _OUT
     out.write_text(json.dumps(report.as_document(findings.samples, surroundings, portraits), indent=1))

@@ -24,12 +24,12 @@ def figures(book: Book) -> Iterable[Table]:
         yield table
 
 
-def claims(book: Book) -> Table:
-    """Return what was needed and what was measured."""
+def claims(book: Book, *, whole: bool = True) -> Table:
+    """Return what was needed and what was measured; after a part of a run, only what was measured."""
     table = Table("claim", "needed", "measured", "kept")
-    for claim in CLAIMS:
-        found = verdict(claim, book)
-        table.add_row(found.text, found.needed, found.measured, f"[{_STYLES[found.kept]}]{found.word}")
+    for found in (verdict(claim, book) for claim in CLAIMS):
+        if whole or found.kept is not None:
+            table.add_row(found.text, found.needed, found.measured, f"[{_STYLES[found.kept]}]{found.word}")
     return table
 
 

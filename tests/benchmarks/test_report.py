@@ -36,6 +36,12 @@ def test_the_table_of_claims_says_yes_no_and_not_measured() -> None:
     assert "not measured" in lines["fan-out"]
 
 
+def test_after_a_part_of_a_run_only_its_claims_are_judged() -> None:
+    text = printed(report.claims(Book(SAMPLES), whole=False))
+    assert "enqueue, each confirmed / bare pika" in text
+    assert "not measured" not in text
+
+
 def test_the_document_keeps_every_run() -> None:
     document = report.as_document(SAMPLES, {"machine": "m"}, [Portrait("warren", ("warren",), "as it is")])
     assert len(document["samples"]) == len(SAMPLES)
