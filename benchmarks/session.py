@@ -47,11 +47,15 @@ def run(lab: Lab, measures: Sequence[str], say: Callable[[str], None]) -> Findin
     """Measure everything; what fails is told and left out, the rest goes on."""
     findings = Findings()
     with ThreadPoolExecutor(lab.plan.side_by_side) as pool:
-        for number in range(1, lab.plan.runs + 1):
-            every = [case for name in measures for case in MEASURES[name](lab)]
-            cases = [case for case in every if number == lab.plan.runs or not case.once]
-            for line in pool.map(partial(_run, findings), cases):
-                say(f"run {number}: {line}")
+        try:
+            for number in range(1, lab.plan.runs + 1):
+                every = [case for name in measures for case in MEASURES[name](lab)]
+                cases = [case for case in every if number == lab.plan.runs or not case.once]
+                for line in pool.map(partial(_run, findings), cases):
+                    say(f"run {number}: {line}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            say("interrupted: the tables have what was measured until now")
     return findings
 
 
