@@ -32,6 +32,8 @@ class FakeSession:
         self.settled: dict[Settle, list[int]] = {how: [] for how in Settle}
         self.arriving: list[Delivery] = []
         """Comes by a lane that is being closed."""
+        self.may_close = asyncio.Event()
+        self.may_close.set()
         self._consumers: dict[int, Callable[[Delivery], None]] = {}
 
     @property
@@ -45,7 +47,7 @@ class FakeSession:
 
     async def close_lanes(self, lanes: Collection[int]) -> None:
         self.closing.update(lanes)
-        await asyncio.sleep(0)
+        await self.may_close.wait()
         while self.arriving and lanes:
             self._consumers[next(iter(lanes))](self.arriving.pop())
         self.lanes.difference_update(lanes)
@@ -129,6 +131,27 @@ async def test_what_cannot_begin_in_time_goes_back_and_its_lanes_are_closed_firs
     scene.runner.end(0)
     scene.runner.end(1)
     await eventually(lambda: sorted(session.settled[Settle.ACK]) == [0, 1])
+
+
+@scenario
+async def test_however_closings_overlap_there_are_lanes_afterwards() -> None:
+    scene = Scene()
+    session = await scene.session()
+    session.may_close.clear()
+    for number in range(6):
+        session.deliver(number, number)
+    await eventually(lambda: session.closing == set(range(2, 10)))
+    scene.runner.end(0)
+    scene.runner.end(1)
+    await eventually(lambda: session.settled[Settle.ACK] == [0, 1])
+    session.deliver(0, 10)
+    session.deliver(1, 11)
+    await eventually(lambda: session.closing == set(range(10)))
+    for number in (2, 3, 4, 5, 10, 11):
+        scene.runner.end(number)
+    await eventually(lambda: scene.intake.running == 0)
+    session.may_close.set()
+    await eventually(lambda: session.lanes == {0, 1})
 
 
 @scenario

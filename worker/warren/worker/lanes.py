@@ -53,9 +53,11 @@ class Lanes:
             return
         if missing := self._missing(session):
             self._do(session.open_lanes(missing, self._take))
-        elif surplus := len(session.lanes) - len(session.closing) - wanted:
-            idle = session.lanes - session.closing - set(self._occupied())
-            self._do(self._close(session, set(sorted(idle, reverse=True)[: max(0, surplus)])))
+            return
+        surplus = max(0, len(session.lanes) - len(session.closing) - wanted)
+        idle = session.lanes - session.closing - set(self._occupied())
+        if closable := sorted(idle, reverse=True)[:surplus]:
+            self._do(self._close(session, set(closable)))
 
     def close_all_but(self, kept: Iterable[int], then: Callable[[], None]) -> None:
         """Close lanes, and do this when nothing comes by them any more."""
@@ -84,6 +86,7 @@ class Lanes:
         await session.close_lanes(lanes)
         self._return_late()
         then()
+        self.balance()  # others may have been closed at the same time
 
     def _return_late(self) -> None:
         late, self._late = self._late, []
