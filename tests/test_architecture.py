@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worker": {"common"},
     "console": {"common", "producer", "worker"},
 }
-MEASURED = ("common", "producer", "worker", "console", "examples", "scripts")
+MEASURED = ("common", "producer", "worker", "console", "examples", "scripts", "benchmarks")
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_METHODS = 400, 40, 15
 
 OWNER = {

@@ -1,0 +1,36 @@
+"""The jobs as Warren's tasks."""
+
+import time
+
+from benchmarks.jobs import work
+
+from warren.task import task
+
+
+@task(result=False)
+def nothing(payload: str) -> None:
+    work.nothing(payload)
+
+
+@task(result=False)
+def late(sent: float, payload: str) -> None:
+    work.late(sent, payload)
+
+
+@task(result=False)
+def spin(seconds: float) -> None:
+    work.spin(seconds)
+
+
+@task
+def begun(_payload: str) -> float:
+    """Tell when it began."""
+    return time.time()
+
+
+@task
+def square(number: int) -> int:
+    return work.square(number)
+
+
+delayed = nothing.options(delay=3600)

@@ -1,0 +1,104 @@
+"""Where everything is measured: one private broker, and a site of its own for every case."""
+
+import base64
+import json
+import shutil
+import tempfile
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pika
+from benchmarks.apart import apart
+from benchmarks.copies import copies
+from benchmarks.jobs.work import PAYLOAD
+from benchmarks.pipeline import Pipeline
+from benchmarks.plan import Plan
+from benchmarks.processes import cpu_of
+from benchmarks.site import Site
+from benchmarks.systems.registry import system
+from benchmarks.waiting import wait_until_still
+
+from warren.console.private_broker import PrivateBroker
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One job as its system's producer sends it."""
+
+    queue: str
+    properties: pika.BasicProperties
+    body: bytes
+
+
+class Lab:
+    """One broker, which systems take part, and how much of everything."""
+
+    def __init__(self, broker: PrivateBroker, plan: Plan, systems: Sequence[str]) -> None:
+        self.plan = plan
+        self.systems = tuple(systems)
+        self._broker = broker
+
+    @property
+    def broker_pid(self) -> int:
+        assert self._broker.pid is not None, "the broker has ended"
+        return self._broker.pid
+
+    def broker_version(self) -> str:
+        """What the broker says it is."""
+        overview = self._management("GET", "overview")
+        return f"RabbitMQ {overview['rabbitmq_version']}, Erlang {overview['erlang_version']}"
+
+    @contextmanager
+    def site(self, **conditions: Any) -> Iterator[Site]:
+        """A site of its own; afterwards its queues are gone."""
+        space, folder = f"b{uuid.uuid4().hex[:8]}", tempfile.mkdtemp(prefix="warren-bench-")
+        try:
+            yield Site(self._broker.url, space, folder, self.broker_pid, **conditions)
+        finally:
+            for queue in self._management("GET", "queues?columns=name"):
+                if queue["name"].startswith(space):
+                    self._management("DELETE", f"queues/%2F/{quote(queue['name'], safe='')}")
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def record(self, name: str, site: Site, job: str = "nothing", arguments: Sequence[Any] = (PAYLOAD,)) -> Recorded:
+        """Have a system's producer send one job, which also declares the queue, and take it out again."""
+        apart(site, name, "one", job, list(arguments))
+        queue = system(name, site).queue()
+        connection = pika.BlockingConnection(pika.URLParameters(site.url))
+        _, properties, body = connection.channel().basic_get(queue, auto_ack=True)
+        connection.close()
+        assert properties is not None, f"no job in {queue!r}"
+        assert body is not None
+        return Recorded(queue, properties, body)
+
+    def publish(self, site: Site, recorded: Recorded, number: int) -> None:
+        """Put so many copies of a job into its queue."""
+        Pipeline(site.url, recorded.queue, copies(recorded.properties, recorded.body, number)).run()
+
+    def fill(
+        self, name: str, site: Site, number: int, job: str = "nothing", arguments: Sequence[Any] = (PAYLOAD,)
+    ) -> None:
+        """Have so many jobs wait in a system's queue."""
+        self.publish(site, self.record(name, site, job, arguments), number)
+
+    def purge(self, site: Site, queue: str) -> None:
+        """Empty a queue of what nobody holds."""
+        connection = pika.BlockingConnection(pika.URLParameters(site.url))
+        connection.channel().queue_purge(queue)
+        connection.close()
+
+    def broker_rests(self) -> None:
+        """Return when the broker has written its segments and taken its checkpoints."""
+        wait_until_still(lambda: cpu_of(self.broker_pid), self.plan.rest_seconds, 120, "the broker rests")
+
+    def _management(self, method: str, path: str) -> Any:
+        url = f"{self._broker.management_url}/api/{path}"
+        request = urllib.request.Request(url, method=method)  # noqa: S310 - our own broker
+        request.add_header("Authorization", f"Basic {base64.b64encode(b'guest:guest').decode()}")
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.loads(answer.read() or b"null")

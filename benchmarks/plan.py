@@ -1,0 +1,67 @@
+"""How much of everything is measured: `RECORD` for figures that are kept, `SMOKE` to see that it runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Amounts.
+
+    Args:
+        runs: of everything, interleaved; what is measured `once` is in the last one.
+        side_by_side: cases at a time; more than one where nobody reads the figures.
+        rounds: of enqueuing in each run: short measures are disturbed most, and repeated at least cost.
+        singles: jobs enqueued one by one.
+        batched: jobs enqueued in batches.
+        backlog: jobs waiting when a drain begins.
+        drain_seconds: a drain is watched so long, or until nearly all have run.
+        warm: jobs run before a drain is watched, so that every process has begun.
+        rate: jobs a second when the latency is measured.
+        paced: jobs at that rate.
+        round_trips: jobs whose result is waited for.
+        spins: jobs of 20 ms.
+        items: of a fan-out.
+        waiting: jobs in the queue, or delayed, while the memory is measured.
+        depths: of the queue, while the cost is measured.
+        rest_seconds: of CPU time in half a second; a broker that uses less has digested what it was given.
+        watched: jobs that a depth is judged by: few beside the depth, many beside the 10 ms in which CPU time is counted.
+    """
+
+    runs: int = 3
+    side_by_side: int = 1
+    rounds: int = 2
+    singles: int = 1_000
+    batched: int = 10_000
+    backlog: int = 15_000
+    drain_seconds: float = 3.0
+    warm: int = 300
+    rate: float = 200.0
+    paced: int = 800
+    round_trips: int = 300
+    spins: int = 250
+    items: int = 1_000_000
+    waiting: int = 100_000
+    depths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    rest_seconds: float = 0.03
+    watched: int = 5_000
+
+
+RECORD = Plan()
+SMOKE = Plan(
+    runs=1,
+    side_by_side=4,
+    rounds=1,
+    singles=20,
+    batched=100,
+    backlog=200,
+    drain_seconds=0.5,
+    warm=10,
+    paced=40,
+    round_trips=10,
+    spins=20,
+    items=2_000,
+    waiting=500,
+    depths=(200, 400),
+    rest_seconds=10.0,
+    watched=100,
+)
