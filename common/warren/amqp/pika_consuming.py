@@ -1,14 +1,16 @@
 """The consuming side of a pika connection: deliveries put together from their frames. Only touched from the loop."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from warren.amqp import pika_frames, pika_parsing
-from warren.amqp.pika_channels import Rpc
+from warren.amqp.pika_channels import Channels, Rpc
 from warren.amqp.pika_frames import HEADER, METHOD
 from warren.amqp.pika_stream import Stream
-from warren.amqp.seam import Delivery, OnDelivery, Settle
+from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscription
+from warren.amqp.streams import offset_argument
 
 
 @dataclass(slots=True, eq=False)
@@ -88,3 +90,59 @@ class Consuming:
             consumer.on_delivery(Delivery(message, consumer.queue, exchange, routing_key, redelivered, tag, self))
         elif not consumer.no_ack:
             self.settle(tag, Settle.GIVE_BACK)  # it crossed our cancel on the way
+
+
+class Consumers:
+    """Opens and cancels a connection's consumers.
+
+    Those of one queue share a channel once the broker has granted the first: a channel is a process in the broker, and one
+    that serves forty consumers costs less than forty. A consumer that leaves nothing to settle has its own.
+    """
+
+    def __init__(self, channels: Channels, stream: Stream, cancelled: Callable[[str], None]) -> None:
+        self._channels = channels
+        self._stream = stream
+        self._cancelled = cancelled
+        self._shared: dict[tuple[str, int], Consuming] = {}
+
+    async def consume(
+        self, queue: str, on_delivery: OnDelivery, *, prefetch: int, no_ack: bool, offset: StreamOffset | None
+    ) -> Subscription:
+        """Open a consumer; see `Connection.consume`."""
+        leaves_nothing = no_ack or offset is not None
+        consuming = None if leaves_nothing else self._shared.get((queue, prefetch))
+        if consuming is None or not consuming.rpc.channel.is_open:
+            consuming = await self._open(prefetch)
+        tag = consuming.add(Consumer(queue, on_delivery, no_ack))
+        rpc, arguments = consuming.rpc, offset_argument(offset)
+        await rpc.call(
+            lambda done: rpc.channel.basic_consume(
+                queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
+            )
+        )
+        rpc.needed = True  # a refused consumer is no loss, one that ends is
+        if not leaves_nothing:
+            self._shared.setdefault((queue, prefetch), consuming)
+        return Subscription(queue, consuming, tag, leaves_nothing)
+
+    async def cancel(self, subscription: Subscription) -> None:
+        """Cancel a consumer; see `Connection.cancel`."""
+        consuming = subscription.channel
+        assert isinstance(consuming, Consuming)
+        rpc = consuming.rpc
+        consuming.of(subscription.tag).wanted = False
+        await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
+        consuming.forget(subscription.tag)
+        if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
+            rpc.channel.close()
+
+    async def _open(self, prefetch: int) -> Consuming:
+        rpc = await self._channels.open(needed=False)
+        consuming = Consuming(rpc, self._stream)
+        rpc.channel.add_on_cancel_callback(lambda frame: self._cancelled(consuming.queue_of(frame)))
+        await rpc.call(lambda done: rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
+        return consuming
+
+
+def _tapped(*_: object) -> None:
+    """Pika will have somebody to give deliveries to, but they are tapped before they reach it."""
