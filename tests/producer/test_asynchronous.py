@@ -74,7 +74,7 @@ async def test_an_alarm_is_told_as_such_within_the_deadline(memory_broker: str) 
 
 @scenario
 async def test_a_broker_that_is_not_there_is_told_within_the_deadline() -> None:
-    producer = AsyncProducer(settings("", url="amqp://guest:guest@127.0.0.1:1/", publish_timeout=1.0))
+    producer = AsyncProducer(settings("", url="amqp://guest:guest@127.0.0.1:1/", publish_timeout=1.5))
     with pytest.raises(errors.BrokerUnavailable, match=r"127\.0\.0\.1:1"):
         await producer.enqueue(double, 1)
     await producer.close()

@@ -1,7 +1,8 @@
 """Publishing from the calling thread, on a real connection: threads, signals and interrupts in the worst places."""
 
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
 from types import FrameType
 
 import pika
@@ -9,6 +10,7 @@ import pytest
 from tests.producer.hands import silent
 from tests.support import Broker, eventually
 
+from warren import errors
 from warren.amqp.pika_stream import Stream
 from warren.producer import Producer
 
@@ -49,6 +51,34 @@ def test_a_publish_that_is_interrupted_between_its_number_and_its_sending_spoils
             producer.enqueue(silent, str(number))
         assert producer._host.client._link.session is not before
         ready(broker, namespace, 21)
+
+
+def test_a_confirm_that_never_comes_is_told_at_the_deadline(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Producer(url=broker.url, namespace=namespace, publish_timeout=0.3) as producer:
+        producer.enqueue(silent, "1")
+        monkeypatch.setattr(Stream, "write_now", lambda *_: None)
+        with pytest.raises(errors.BrokerUnavailable, match="it may still arrive") as unavailable:
+            producer.enqueue(silent, "on its way for ever")
+    assert unavailable.value.unknown
+
+
+def test_closing_ends_the_wait_of_another_thread(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        Producer(url=broker.url, namespace=namespace, publish_timeout=60) as producer,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        producer.enqueue(silent, "1")
+        sent = Event()
+        monkeypatch.setattr(Stream, "write_now", lambda *_: sent.set())
+        waiting = threads.submit(producer.enqueue, silent, "on its way for ever")
+        assert sent.wait(10)
+        producer.close()
+        with pytest.raises((errors.WrongUse, CancelledError)):
+            waiting.result(10)
 
 
 def test_a_signal_handler_may_enqueue_whatever_it_interrupts(broker: Broker, namespace: str) -> None:

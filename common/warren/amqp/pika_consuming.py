@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from warren.amqp import pika_frames, pika_parsing
-from warren.amqp.pika_channels import Rpc
+from warren.amqp.pika_channels import Channels, Rpc
 from warren.amqp.pika_frames import HEADER, METHOD
 from warren.amqp.pika_stream import Stream
-from warren.amqp.seam import Delivery, OnDelivery, Settle
+from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscription
+from warren.amqp.streams import offset_argument
 
 
 @dataclass(slots=True, eq=False)
@@ -37,19 +38,14 @@ class Consuming:
         self._missing = 0
         stream.taps[self._number] = self._tap
 
-    async def open(self, prefetch: int, on_cancelled: Callable[[], None]) -> None:
-        """Set how many deliveries each consumer holds; hear when the broker cancels one."""
-        self.rpc.channel.add_on_cancel_callback(lambda _: on_cancelled())
-        await self.rpc.call(lambda done: self.rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
-
     def add(self, consumer: Consumer) -> str:
         """Expect deliveries for a consumer; return the fresh tag it shall consume by."""
         tag = f"warren-{uuid.uuid4().hex}"
         self._consumers[tag.encode()] = consumer
         return tag
 
-    def remove(self, tag: str) -> None:
-        """Forget a consumer that gets nothing more."""
+    def forget(self, tag: str) -> None:
+        """Drop a consumer that the broker has cancelled for us: nothing more comes for it."""
         self._consumers.pop(tag.encode(), None)
 
     def settle(self, tag: int, how: Settle) -> bool:
@@ -85,3 +81,59 @@ class Consuming:
             return
         message = pika_parsing.message(self._header, 0, body)
         consumer.on_delivery(Delivery(message, consumer.queue, exchange, routing_key, redelivered, tag, self))
+
+
+class Consumers:
+    """Opens and cancels a connection's consumers.
+
+    Those of one queue share a channel once the broker has granted the first: a channel is a process in the broker, and one
+    that serves forty consumers costs less than forty. And a broker that goes closes channels one after another: it would hand
+    a message on from each to the next, and charge it every time. A consumer that leaves nothing to settle has its own.
+    """
+
+    def __init__(self, channels: Channels, stream: Stream, cancelled: Callable[[str], None]) -> None:
+        self._channels = channels
+        self._stream = stream
+        self._cancelled = cancelled
+        self._shared: dict[tuple[str, int], Consuming] = {}
+
+    async def consume(
+        self, queue: str, on_delivery: OnDelivery, *, prefetch: int, no_ack: bool, offset: StreamOffset | None
+    ) -> Subscription:
+        """Open a consumer; see `Connection.consume`."""
+        leaves_nothing = no_ack or offset is not None
+        consuming = None if leaves_nothing else self._shared.get((queue, prefetch))
+        if consuming is None or not consuming.rpc.channel.is_open:
+            consuming = await self._open(queue, prefetch)
+        tag = consuming.add(Consumer(queue, on_delivery))
+        rpc, arguments = consuming.rpc, offset_argument(offset)
+        await rpc.call(
+            lambda done: rpc.channel.basic_consume(
+                queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
+            )
+        )
+        rpc.needed = True  # a refused consumer is no loss, one that ends is
+        if not leaves_nothing:
+            self._shared.setdefault((queue, prefetch), consuming)
+        return Subscription(queue, consuming, tag, leaves_nothing)
+
+    async def cancel(self, subscription: Subscription) -> None:
+        """Cancel a consumer; see `Connection.cancel`."""
+        consuming = subscription.channel
+        assert isinstance(consuming, Consuming)
+        rpc = consuming.rpc
+        async with consuming.cancelling:
+            await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
+        consuming.forget(subscription.tag)
+        if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
+            rpc.channel.close()
+
+    async def _open(self, queue: str, prefetch: int) -> Consuming:
+        rpc = await self._channels.open(needed=False)
+        rpc.channel.add_on_cancel_callback(lambda _: self._cancelled(queue))
+        await rpc.call(lambda done: rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
+        return Consuming(rpc, self._stream)
+
+
+def _tapped(*_: object) -> None:
+    """Pika will have somebody to give deliveries to, but they are tapped before they reach it."""

@@ -61,6 +61,8 @@ class Publishing:
             self._register(future, message, exchange, routing_key)
             self._stream.write(frames)
         self._stream.lock.release()
+        if self._stream.is_full:
+            self._stream.flush()
         return future
 
     def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:

@@ -22,6 +22,7 @@ from warren.amqp.seam import ConnectionLost
 Tap = Callable[[int, bytes, int, int], bool]
 """Takes a frame, or leaves it to pika: its kind, the bytes it is in, and where its payload begins and ends."""
 _HELD_SECONDS = 1.0
+_FULL = 100
 _LAST_KIND = 8
 """Of frames; anything above is a broker of another protocol version, for pika to refuse."""
 
@@ -44,8 +45,13 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
     def write(self, data: bytes) -> None:
         """Send with all that is written in this turn of the loop; dropped when the connection is gone."""
         if not self._pending:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._pending.append(data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was written in this turn of the loop that the broker should not wait for the rest."""
+        return len(self._pending) >= _FULL
 
     def write_now(self, data: bytes) -> None:
         """Send at once, from any thread that holds the lock."""
@@ -56,7 +62,7 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         if sent < len(data):
             # What the loop has added meanwhile came after it.
             self._pending.insert(0 if sent else len(self._pending), data[sent:])
-            self._loop.call_soon_threadsafe(self._flush)
+            self._loop.call_soon_threadsafe(self.flush)
 
     def hold(self) -> None:
         """Take the lock on the loop.
@@ -73,7 +79,8 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         self.abort()
         return self._torn
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what was written."""
         with suppress(ConnectionLost):
             self.hold()
             try:

@@ -128,6 +128,10 @@ class Inbox:
         slot.peers = self._peers.setdefault(slot.job.id, Peers())
         slot.peers.add(slot)
 
+    def expects(self, job_id: str | None) -> bool:
+        """Whether anybody holds a slot for this job; other results need not even be decoded."""
+        return job_id in self._peers
+
     def put(self, result: Result) -> None:
         """Hand a result to whoever holds a slot for it."""
         peers = self._peers.get(result.id)

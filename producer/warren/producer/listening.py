@@ -100,6 +100,8 @@ class Listener:
         return next((one for one in reversed(found) if one.state in FINAL), None)
 
     def _on_result(self, delivery: Delivery) -> None:
+        if not self.inbox.expects(delivery.message.correlation_id):
+            return
         found = result.from_message(delivery.message)
         if found is not None:
             self.inbox.put(found)
