@@ -177,4 +177,6 @@ def test_what_was_done_before_a_crash_is_in_the_journal(journal: Journal) -> Non
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
     left = journal.untold()
     assert left.part is not None
-    assert (left.part.told, left.part.count, left.outcome) == (0, 2, Done(b'"0":1,"10":2,'))
+    # A process that is kept waiting may have told of the first already.
+    assert left.part.told + left.part.count == 2
+    assert left.outcome == Done(b"".join([b'"0":1,', b'"10":2,'][left.part.told :]))
