@@ -181,7 +181,7 @@ class IoServices(nbio_interface.AbstractIOServices):
         return _Work(self._loop, found, on_done)
 
     def connect_socket(self, sock: socket.socket, resolved_addr: Any, on_done: Callable[..., None]) -> "_Work":
-        return _Work(self._loop, self._loop.sock_connect(sock, resolved_addr), on_done)
+        return _Work(self._loop, self._loop.sock_connect(sock, resolved_addr), on_done, sock)
 
     def create_streaming_connection(
         self,
@@ -199,15 +199,20 @@ class IoServices(nbio_interface.AbstractIOServices):
             await self._loop.create_connection(lambda: stream, sock=sock, ssl=ssl_context, server_hostname=name)
             return stream, pika
 
-        return _Work(self._loop, connect(), on_done)
+        return _Work(self._loop, connect(), on_done, sock)
 
 
 class _Work(nbio_interface.AbstractIOReference):
     """Something that goes on; pika is told its result or error, unless it cancels it."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], on_done: Callable[..., None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, Any],
+        on_done: Callable[..., None],
+        sock: socket.socket | None = None,
     ) -> None:
+        self._sock = sock
         self._task = loop.create_task(work)
         self._on_done = on_done
         self._task.add_done_callback(self._done)
@@ -215,6 +220,8 @@ class _Work(nbio_interface.AbstractIOReference):
     def _done(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled():
             self._on_done(task.exception() or task.result())
+        elif self._sock is not None:
+            self._sock.close()  # by pika, or by a loop that ends and leaves nobody else to do it
 
     def cancel(self) -> bool:
         return self._task.cancel()
