@@ -12,6 +12,8 @@ from warren.amqp.pika_stream import Stream
 from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscription
 from warren.amqp.streams import offset_argument
 
+_LAG_SECONDS = 0.001
+
 
 @dataclass(slots=True, eq=False)
 class Consumer:
@@ -36,6 +38,10 @@ class Consuming:
         self._header = b""
         self._body: list[bytes] = []
         self._missing = 0
+        self._held = 0
+        """Deliveries that are not settled."""
+        self._settles: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
         stream.taps[self._number] = self._tap
 
     def add(self, consumer: Consumer) -> str:
@@ -49,11 +55,29 @@ class Consuming:
         self._consumers.pop(tag.encode(), None)
 
     def settle(self, tag: int, how: Settle) -> bool:
-        """Settle a delivery; False when the channel is gone."""
+        """Settle a delivery, within a millisecond; False when the channel is gone.
+
+        Settles are sent when half of what is held is settled, so a few of short jobs go together: for the broker, too, one
+        write is cheaper than many, and it answers with as many deliveries together.
+        """
         if not self.rpc.channel.is_open:
             return False
-        self._stream.write(pika_frames.settle(self._number, tag, how))
+        self._held -= 1
+        self._settles.append(pika_frames.settle(self._number, tag, how))
+        if len(self._settles) >= self._held:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)
         return True
+
+    def flush(self) -> None:
+        """Send what is settled."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._settles:
+            self._stream.write(b"".join(self._settles))
+            self._settles = []
 
     def _tap(self, kind: int, data: bytes, at: int, end: int) -> bool:
         if kind == METHOD:
@@ -76,6 +100,7 @@ class Consuming:
         consumer_tag, tag, redelivered, (exchange, routing_key) = self._method
         parts, self._body = self._body, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._held += 1
         if (consumer := self._consumers.get(consumer_tag)) is None:
             self.settle(tag, Settle.GIVE_BACK)  # nobody waits for it any more
             return
@@ -114,7 +139,7 @@ class Consumers:
         )
         rpc.needed = True  # a refused consumer is no loss, one that ends is
         if not leaves_nothing:
-            self._shared.setdefault((queue, prefetch), consuming)
+            self._shared[queue, prefetch] = consuming
         return Subscription(queue, consuming, tag, leaves_nothing)
 
     async def cancel(self, subscription: Subscription) -> None:
@@ -127,6 +152,11 @@ class Consumers:
         consuming.forget(subscription.tag)
         if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
             rpc.channel.close()
+
+    def flush(self) -> None:
+        """Send what is settled, before the connection is closed."""
+        for consuming in self._shared.values():
+            consuming.flush()
 
     async def _open(self, queue: str, prefetch: int) -> Consuming:
         rpc = await self._channels.open(needed=False)

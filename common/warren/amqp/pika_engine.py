@@ -172,6 +172,8 @@ class PikaConnection:
     def abandon(self) -> None:
         """Begin to close, without waiting for it."""
         self._lose("closed by us")
+        if self._consumers is not None:
+            self._consumers.flush()
         if self._wire.is_open:  # closed in the middle of its handshake, pika fails an assertion of its own
             self._wire.close()
 
