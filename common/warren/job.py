@@ -4,7 +4,6 @@ Any AMQP client may publish a job; so decoding trusts nothing and says exactly w
 """
 
 import functools
-import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import msgspec
 
 from warren.amqp.seam import Message
 from warren.limits import Limits
+from warren.randomness import ten_bytes
 
 VERSION = 1
 APP_ID = "warren"
@@ -105,7 +105,7 @@ class Undecodable(Exception):
 def new_id(now: float | None = None) -> str:
     """Return a UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, then random, so that ids sort by time."""
     milliseconds = int((time.time() if now is None else now) * 1000)
-    digits = f"{milliseconds:012x}{os.urandom(10).hex()}"
+    digits = f"{milliseconds:012x}{ten_bytes().hex()}"
     variant = _VARIANT[digits[16]]
     return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
