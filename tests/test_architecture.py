@@ -105,6 +105,10 @@ def test_importing_the_producer_connects_to_nothing_and_loads_no_client_library(
     assert not {"pika", "aio_pika"} & modules_after("import warren.producer")
 
 
+def test_a_pool_process_loads_nothing_of_its_parent() -> None:
+    assert not {"warren.worker.daemon", "pika", "aio_pika"} & modules_after("import warren.worker.nursery")
+
+
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
 

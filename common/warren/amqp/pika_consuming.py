@@ -13,6 +13,8 @@ from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscri
 from warren.amqp.streams import offset_argument
 
 _LAG_SECONDS = 0.001
+_FEW = 8
+"""Deliveries held, below which nothing is gained by waiting."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,14 +59,14 @@ class Consuming:
     def settle(self, tag: int, how: Settle) -> bool:
         """Settle a delivery, within a millisecond; False when the channel is gone.
 
-        Settles are sent when half of what is held is settled, so a few of short jobs go together: for the broker, too, one
-        write is cheaper than many, and it answers with as many deliveries together.
+        Of many that are held, settles are sent when half of them is settled, so those of short jobs go together: for the broker,
+        too, one write is cheaper than many, and it answers with as many deliveries together.
         """
         if not self.rpc.channel.is_open:
             return False
         self._held -= 1
         self._settles.append(pika_frames.settle(self._number, tag, how))
-        if len(self._settles) >= self._held:
+        if len(self._settles) >= self._held or self._held < _FEW:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)

@@ -41,5 +41,7 @@ class ReadAhead:
         """How many jobs may wait now."""
         if not self._most or self._mean is None:
             return 0
-        expected = int(self._processes * HORIZON_SECONDS / max(self._mean, 1e-6))
-        return min(self._most, expected)
+        mean, processes = max(self._mean, 1e-6), self._processes
+        # Of processes that are anywhere in jobs of this length, the first k are free after k / (processes + 1) of it.
+        first = min(processes, int((processes + 1) * HORIZON_SECONDS / mean))
+        return min(self._most, max(first, int(processes * HORIZON_SECONDS / mean)))
