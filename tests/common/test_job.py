@@ -1,12 +1,12 @@
 """A job's message: whatever we write we read back, and whatever others write is a job or says why not."""
 
 import uuid
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.common.strategies import jobs, moments, plain, texts
 
 from warren.amqp.seam import Message

@@ -8,16 +8,17 @@ Three engines satisfy the protocol: pika, aio-pika and memory; one conformance s
 import asyncio
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from warren.topology import Binding, Exchange, Queue
 
 Headers = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What is published or delivered: a body and the AMQP properties that Warren uses.
 
     Always published persistent (delivery mode 2). `timestamp` is in whole seconds since the epoch, `expiration` in milliseconds.
@@ -33,11 +34,10 @@ class Message:
     reply_to: str | None = None
     correlation_id: str | None = None
     app_id: str | None = None
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """A message handed to a consumer, not settled yet.
 
     `queue` is the broker's name of the queue it was consumed from; `channel` and `tag` belong to the engine and are

@@ -3,10 +3,11 @@
 import asyncio
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from warren.job import Job
 from warren.result import ItemFailure, Result

@@ -105,36 +105,36 @@ class Runner:
                 self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
 
         try:
-            plan = await self._attempt(execution.delivery.message.body, job, info, on_start)
+            plan, seconds = await self._attempt(execution.delivery.message.body, job, info, on_start)
         except Interrupted:
             if execution.started:
                 self.events.emit(JobInterrupted(job.id, job.task, job.queue))
             raise
-        seconds = time.monotonic() - execution.started
+        seconds = seconds or time.monotonic() - execution.started
         self.ahead.took(seconds)
         self.events.emit(
             JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
         )
         return plan
 
-    async def _attempt(self, body: bytes, job: Job, info: TaskInfo, on_start: Callable[[], None]) -> Plan:
+    async def _attempt(
+        self, body: bytes, job: Job, info: TaskInfo, on_start: Callable[[], None]
+    ) -> tuple[Plan, float | None]:
+        """Return the plan, and the time on the process if that is known."""
         info = _limited(info, job)
         if job.body.items is not None:
             body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
             pace = self.paces.setdefault(job.task, Pace())
             outcomes = await run_chunk(self.pool, _run_of(job, body, self.clock()), job.body, info, on_start, pace=pace)
-            return self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
-        found: list[Outcome] = []
-
-        def ended(message: Ended) -> None:
-            found.append(message.outcome)
-
+            return self.planner.chunk(job, outcomes, info.max_crashes, self.clock()), None
+        found: list[Ended] = []
         try:
             run = _run_of(job, body, self.clock())
-            await self.pool.run(run, ended, on_start=on_start, kill_after=info.kill_after)
+            await self.pool.run(run, found.append, on_start=on_start, kill_after=info.kill_after)
+            outcome, seconds = found[0].outcome, found[0].seconds
         except ProcessDied as died:
-            found.append(charged(died.crash))
-        return self.planner.single(job, found[0], info.max_crashes, self.clock())
+            outcome, seconds = charged(died.crash), None
+        return self.planner.single(job, outcome, info.max_crashes, self.clock()), seconds
 
     def _refusal(self, job: Job, info: TaskInfo | None) -> Outcome | None:
         if info is None:

@@ -153,6 +153,7 @@ class Intake:
 
     def _cancel(self, executions: Iterable[Execution]) -> None:
         """Have those that have not begun meanwhile given back."""
+        self._runner.pool.take_back()
         for execution in list(executions):
             if not execution.started and execution in self._working:
                 self._working[execution].cancel()
