@@ -1,5 +1,6 @@
 """What happens, as values: logic emits events, logs and metrics subscribe. No text is formatted where things happen."""
 
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -185,11 +186,17 @@ Subscriber = Callable[[Event], None]
 
 
 class Events:
-    """Hands every event to every subscriber, in the emitting thread; subscribers must be quick and must not raise."""
+    """Hands every event to every subscriber, in the emitting thread; subscribers must be quick.
+
+    What a subscriber raises is logged and disturbs nobody: no job is lost over a line in a log.
+    """
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = subscribers
 
     def emit(self, event: Event) -> None:
         for subscriber in self._subscribers:
-            subscriber(event)
+            try:
+                subscriber(event)
+            except Exception:
+                logging.getLogger("warren").exception("a subscriber to events raised at %r", event)

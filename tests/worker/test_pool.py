@@ -14,10 +14,11 @@ from tests.faults.workers import Gate, begun, written
 from tests.support import eventually_async
 
 from warren.events import Event, Events, ProcessExited
+from warren.outcome import Done
+from warren.worker.assignment import Assignment, Awaited, ProcessDied
 from warren.worker.child import Setup
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
-from warren.worker.process import ProcessDied
 
 JOBS = "tests.faults.jobs"
 
@@ -31,17 +32,17 @@ class Scene:
         self.log = folder / "log"
         self.gate = Gate(folder)
         self.started: list[int] = []
+        self.ended: dict[int, list[Ended]] = {}
+        self.assignments: list[Assignment] = []
 
-    def run(self, number: int, *, until: str = "", kill_after: float | None = None) -> "asyncio.Task[list[Ended]]":
+    def run(self, number: int, *, until: str = "", kill_after: float | None = None) -> "asyncio.Future[None]":
         """Run a job that writes down its number."""
         body = {"task": f"{JOBS}:record", "args": [str(self.log), number, until]}
         run = Run(str(number), f"{JOBS}:record", "default", 1, 0, "", 0.0, json.dumps(body).encode())
-        return asyncio.create_task(self._run(run, number, kill_after))
-
-    async def _run(self, run: Run, number: int, kill_after: float | None) -> list[Ended]:
-        ended: list[Ended] = []
-        await self.pool.run(run, ended.append, on_start=lambda: self.started.append(number), kill_after=kill_after)
-        return ended
+        self.ended[number] = []
+        work = Awaited(lambda: self.started.append(number), self.ended[number].append)
+        self.assignments.append(self.pool.submit(run, work, kill_after=kill_after))
+        return work.done
 
     async def begun(self, *numbers: int) -> None:
         await eventually_async(lambda: _true(begun(self.log) == list(numbers)), message=f"{numbers} have begun")
@@ -82,8 +83,9 @@ def scenario(size: int, depth: int) -> Callable[[Callable[[Scene], Awaitable[Non
 @scenario(1, 5)
 async def test_a_process_runs_what_it_holds_in_order(scene: Scene) -> None:
     jobs = [scene.run(number) for number in range(300)]
-    for number, ended in enumerate(await asyncio.gather(*jobs)):
-        assert [each.outcome.result for each in ended] == [str(number).encode()]  # type: ignore[union-attr]
+    await asyncio.gather(*jobs)
+    for number in range(300):
+        assert [each.outcome for each in scene.ended[number]] == [Done(str(number).encode())]
     assert begun(scene.log) == scene.started == list(range(300))
 
 
@@ -99,13 +101,12 @@ async def test_what_waits_behind_a_long_job_goes_to_a_process_that_is_free(scene
 
 
 @scenario(1, 5)
-async def test_what_is_taken_back_can_be_cancelled_and_never_runs(scene: Scene) -> None:
+async def test_what_is_taken_back_can_be_withdrawn_and_never_runs(scene: Scene) -> None:
     jobs = [scene.run(number, until=scene.gate.path) for number in range(4)]
     await scene.begun(0)
     scene.pool.take_back()
-    for job in jobs[1:3]:
-        job.cancel()
-    await asyncio.gather(*jobs[1:3], return_exceptions=True)
+    for assignment in scene.assignments[1:3]:
+        assignment.withdrawn = True
     scene.gate.open()
     await asyncio.gather(jobs[0], jobs[3])
     assert begun(scene.log) == [0, 3]

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable
 
 from warren.events import Events
+from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.child import Setup
 from warren.worker.frames import Counted, Ended, Run, TaskInfo
-from warren.worker.process import Assignment, OnEnded, PoolProcess
+from warren.worker.process import PoolProcess
 from warren.worker.supervisor import Hooks, Supervisor
 
 _BRISK_SECONDS = 0.02
@@ -71,34 +72,43 @@ class Pool:
         free = sum(process.ready and process.alive and not process.held for process in processes)
         return free, busy, self.size - busy - free
 
-    async def run(
-        self, run: Run, on_ended: OnEnded, *, on_start: Callable[[], None], kill_after: float | None = None
-    ) -> None:
-        """Run a unit on a process. Cancelled before `on_start` it never runs; see `take_back`.
+    def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
+        """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
 
         Args:
             run: a job, or items of one.
-            on_ended: told each outcome, on the loop.
-            on_start: called when a process begins it.
+            work: hears what becomes of it.
             kill_after: seconds for one outcome, after which the process is killed.
+        """
+        assignment = Assignment(run, work, alone=run.unit is not None or kill_after is not None)
+        if kill_after is not None:
+            assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
+        self._waiting.append(assignment)
+        self._hand_out()
+        return assignment
+
+    async def run(
+        self,
+        run: Run,
+        on_ended: Callable[[Ended], None],
+        *,
+        on_start: Callable[[], None],
+        kill_after: float | None = None,
+    ) -> None:
+        """As `submit`, and wait for its end; cancelled before it is begun, it never is.
 
         Raises:
             ProcessDied: the process ended before the last outcome.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        alone = run.unit is not None or kill_after is not None
-        assignment = Assignment(run, on_start, on_ended, done, alone)
-        clock = None if kill_after is None else _KillClock(kill_after, assignment, self._supervisor.kill)
-        self._waiting.append(assignment)
-        self._hand_out()
+        work = Awaited(on_start, on_ended)
+        assignment = self.submit(run, work, kill_after=kill_after)
         try:
-            await done
+            await work.done
         finally:
-            if clock is not None:
-                clock.stop()
+            assignment.withdrawn = True
 
     def take_back(self) -> None:
-        """Have all that was not begun wait here: until the loop goes on, what has not begun can be cancelled."""
+        """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""
         self._empty(self._crowded())
 
     def kill_busy(self, why: str) -> None:
@@ -112,7 +122,7 @@ class Pool:
         depth = self._depth()
         while self._waiting:
             first = self._waiting[0]
-            if not first.done.done():  # cancelled
+            if not first.withdrawn:
                 process = self._next_free() or (None if first.alone else self._next_brisk(depth))
                 if process is None:
                     return
@@ -164,32 +174,6 @@ class Pool:
             self._waiting.extendleft(reversed(assignments))
             asyncio.get_running_loop().call_soon(self._hand_out)
 
-
-class _KillClock:
-    """Counts down to the kill from an assignment's start, anew for every outcome."""
-
-    def __init__(self, seconds: float, assignment: Assignment, kill: Callable[[PoolProcess, str], None]) -> None:
-        self._seconds, self._assignment, self._kill = seconds, assignment, kill
-        self._timer: asyncio.TimerHandle | None = None
-        self._on_start, self._on_ended = assignment.on_start, assignment.on_ended
-        assignment.on_start, assignment.on_ended = self._started, self._ended
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _started(self) -> None:
-        self._restart()
-        self._on_start()
-
-    def _ended(self, message: Ended) -> None:
-        self._restart()
-        self._on_ended(message)
-
-    def _restart(self) -> None:
-        self.stop()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._over)
-
-    def _over(self) -> None:
-        assert self._assignment.process is not None
-        self._kill(self._assignment.process, f"over its kill_after of {self._seconds} s")
+    def _kill(self, assignment: Assignment, kill_after: float) -> None:
+        assert assignment.process is not None
+        self._supervisor.kill(assignment.process, f"over its kill_after of {kill_after} s")

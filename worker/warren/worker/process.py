@@ -9,45 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from warren.outcome import Crashed
+from warren.worker.assignment import Assignment
 from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Turn, Unpacker, pack
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
 from warren.worker.turns import Turns
 
-OnEnded = Callable[[Ended], None]
-
 _LAST_WORDS_SECONDS = 1.0
-
-
-class ProcessDied(Exception):
-    """The process ended under what it ran; `crash` is the evidence."""
-
-    def __init__(self, crash: Crashed) -> None:
-        super().__init__(str(crash))
-        self.crash = crash
-
-
-@dataclass(slots=True, eq=False)
-class Assignment:
-    """A job, or a unit of its items, for some process of the pool.
-
-    Attributes:
-        run: what is run.
-        on_start: called when a process begins it.
-        on_ended: told each outcome.
-        done: done after the last outcome, or fails with `ProcessDied`.
-        alone: to be given only to a process that holds nothing.
-        process: that holds it.
-        number: of its frame there.
-    """
-
-    run: Run
-    on_start: Callable[[], None]
-    on_ended: OnEnded
-    done: asyncio.Future[None]
-    alone: bool
-    process: "PoolProcess | None" = None
-    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +95,7 @@ class PoolProcess:
         first, self.held = self.held[0] if self.held else None, deque(e for e in self.held if e.number not in numbers)
         for each in self.held:
             if each is not first:
-                each.on_start()
+                each.work.started()
         return back
 
     def stop(self) -> None:
@@ -148,10 +116,9 @@ class PoolProcess:
         signal, code, memory = (exit_.signal, exit_.exit_code, exit_.max_rss) if exit_ else (None, None, 0)
         crash = Crashed(signal, code, memory, self.killed_for)
         back = self.take_back()
-        for assignment in self.held:
-            if not assignment.done.done():
-                assignment.done.set_exception(ProcessDied(crash))
-        self.held.clear()
+        held, self.held = self.held, deque()
+        for assignment in held:
+            assignment.work.over(crash)
         if self._turns is not None:
             self._turns.close()
         if self._transport is not None:
@@ -180,7 +147,7 @@ class PoolProcess:
 
     def _begin(self) -> None:
         self.since = time.monotonic()
-        self.held[0].on_start()
+        self.held[0].work.started()
 
     def _read_journal(self) -> None:
         """Take what a process that is gone had done of its unit and not told."""
@@ -212,17 +179,14 @@ class PoolProcess:
                     self._listeners.progress(self.held[0].run, message)
 
     def _ended(self, message: Ended) -> None:
-        if not self.held:
-            return
-        first = self.held[0]
-        if not first.done.done():
-            first.on_ended(message)
-        if message.last:
-            self.held.popleft()
-            if not first.done.done():
-                first.done.set_result(None)
-            if self.held:
-                self._begin()
+        if self.held:
+            first = self.held[0]
+            first.work.ended(message)
+            if message.last:
+                self.held.popleft()
+                if self.held:
+                    self._begin()
+                first.work.over(None)
 
 
 class _Wire(asyncio.Protocol):
