@@ -15,6 +15,8 @@ from warren.amqp.streams import offset_argument
 _LAG_SECONDS = 0.001
 _FEW = 8
 """Deliveries held, below which nothing is gained by waiting."""
+_ALONE = 2
+"""Below which nothing else will be settled in the same turn of the loop."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,11 +68,10 @@ class Consuming:
             return False
         self._held -= 1
         self._settles.append(pika_frames.settle(self._number, tag, how))
-        if self._held < _FEW:
+        if len(self._settles) >= self._held or self._held < _FEW:
             self.flush()
-            self._stream.flush()  # the next delivery waits for it
-        elif len(self._settles) >= self._held:
-            self.flush()
+            if self._held < _ALONE:
+                self._stream.flush()  # what comes next waits for it
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)
         return True

@@ -16,6 +16,8 @@ from warren.worker.keeper import Exit
 from warren.worker.turns import Turns
 
 _LAST_WORDS_SECONDS = 1.0
+_LOW = 8
+"""A process with fewer jobs to go is sent what it holds beyond them; before that, more may come to be sent with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class PoolProcess:
         """When the first one began, by the monotonic clock."""
         self._listeners = listeners
         self._unpacker = Unpacker(FromProcess)
+        self._flushing = False
         self._frames: list[bytes] = []
+        """Given, and not sent yet."""
         self._numbers = bytearray()
         self._transport: asyncio.Transport | None = None
         self._journal: Journal | None = None
@@ -76,12 +80,15 @@ class PoolProcess:
         return self.ready and self.alive and not self.killed_for and not self._silent.is_set()
 
     def give(self, assignment: Assignment, *, at_once: bool) -> None:
-        """Have something run after what it holds already; sent at once, or with all that is given in this turn of the loop."""
+        """Have something run after what it holds already; sent at once, or together with more when it needs it."""
         assignment.process = self
         assignment.number = self._write(assignment.run)
         self.held.append(assignment)
         if at_once:
             self._flush()
+        elif not self._flushing and self._is_low:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
         if len(self.held) == 1:
             self._begin()
 
@@ -89,8 +96,8 @@ class PoolProcess:
         """Return what it had not begun, and does not hold any more; all the rest has begun."""
         if (len(self.held) < 2 and self.alive) or self._turns is None:  # noqa: PLR2004 - one runs
             return []
-        self._flush()
-        numbers = set(self._turns.take_back())
+        numbers = {*self._turns.take_back(), *self._numbers}
+        self._frames, self._numbers = [], bytearray()
         back = [each for each in self.held if each.number in numbers]
         first, self.held = self.held[0] if self.held else None, deque(e for e in self.held if e.number not in numbers)
         for each in self.held:
@@ -129,14 +136,18 @@ class PoolProcess:
     def _write(self, message: Run | Stop) -> int:
         assert self._turns is not None
         number = self._turns.number()
-        if not self._frames:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._frames.append(pack(Turn(number, message)))
         self._numbers.append(number)
         return number
 
+    @property
+    def _is_low(self) -> bool:
+        """Whether what was sent to it will soon be done."""
+        return len(self.held) - len(self._frames) < _LOW
+
     def _flush(self) -> None:
-        """Send what was given in this turn of the loop."""
+        """Send what was given."""
+        self._flushing = False
         if self._frames:
             assert self._transport is not None
             assert self._turns is not None
@@ -160,6 +171,8 @@ class PoolProcess:
         held = len(self.held)
         for message in self._unpacker.feed(data):
             self._take(message)
+        if self._frames and self._is_low:
+            self._flush()
         if len(self.held) < held:
             self._listeners.rested(self)
 
