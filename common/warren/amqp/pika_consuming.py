@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_channels import Channels, Rpc
 from warren.amqp.pika_frames import HEADER, METHOD
+from warren.amqp.pika_settles import Settles
 from warren.amqp.pika_stream import Stream
 from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscription
 from warren.amqp.streams import offset_argument
@@ -25,6 +26,7 @@ class Consumer:
 
     queue: str
     on_delivery: OnDelivery
+    no_ack: bool
 
 
 class Consuming:
@@ -42,9 +44,7 @@ class Consuming:
         self._header = b""
         self._body: list[bytes] = []
         self._missing = 0
-        self._held = 0
-        """Deliveries that are not settled."""
-        self._settles: list[bytes] = []
+        self._settles = Settles(self._number)
         self._timer: asyncio.TimerHandle | None = None
         stream.taps[self._number] = self._tap
 
@@ -66,11 +66,11 @@ class Consuming:
         """
         if not self.rpc.channel.is_open:
             return False
-        self._held -= 1
-        self._settles.append(pika_frames.settle(self._number, tag, how))
-        if len(self._settles) >= self._held or self._held < _FEW:
+        self._settles.settle(tag, how)
+        held = self._settles.held
+        if self._settles.settled >= held or held < _FEW:
             self.flush()
-            if self._held < _ALONE:
+            if held < _ALONE:
                 self._stream.flush()  # what comes next waits for it
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)
@@ -81,9 +81,8 @@ class Consuming:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._settles:
-            self._stream.write(b"".join(self._settles))
-            self._settles = []
+        if self._settles.settled:
+            self._stream.write(self._settles.take())
 
     def _tap(self, kind: int, data: bytes, at: int, end: int) -> bool:
         if kind == METHOD:
@@ -106,8 +105,10 @@ class Consuming:
         consumer_tag, tag, redelivered, (exchange, routing_key) = self._method
         parts, self._body = self._body, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._held += 1
-        if (consumer := self._consumers.get(consumer_tag)) is None:
+        consumer = self._consumers.get(consumer_tag)
+        if consumer is None or not consumer.no_ack:
+            self._settles.delivered(tag)
+        if consumer is None:
             self.settle(tag, Settle.GIVE_BACK)  # nobody waits for it any more
             return
         message = pika_parsing.message(self._header, 0, body)
@@ -136,7 +137,7 @@ class Consumers:
         consuming = None if leaves_nothing else self._shared.get((queue, prefetch))
         if consuming is None or not consuming.rpc.channel.is_open:
             consuming = await self._open(queue, prefetch)
-        tag = consuming.add(Consumer(queue, on_delivery))
+        tag = consuming.add(Consumer(queue, on_delivery, no_ack))
         rpc, arguments = consuming.rpc, offset_argument(offset)
         await rpc.call(
             lambda done: rpc.channel.basic_consume(

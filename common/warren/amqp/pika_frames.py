@@ -33,7 +33,7 @@ class Flag:
 
 _SETTLE = struct.Struct(">BHIIQBB")
 _SETTLING = {Settle.ACK: (ACK, 0), Settle.GIVE_BACK: (NACK, 0b10), Settle.RETURN: (REJECT, 1)}
-"""Method and its bits: of a nack the second is `requeue`, of a reject the first."""
+"""Method and its bits: of a nack the second is `requeue`, of a reject the first. Else the first is `multiple`."""
 _CONTENT_FRAME = struct.Struct(">BHIHHQH")
 _INT, _LONG, _SIZE, _TIMESTAMP = struct.Struct(">ci"), struct.Struct(">cq"), struct.Struct(">I"), struct.Struct(">Q")
 _INT_LIMIT, _LONG_LIMIT = 1 << 31, 1 << 63
@@ -42,10 +42,10 @@ _END = bytes((END,))
 _PERSISTENT = b"\x02"
 
 
-def settle(channel: int, tag: int, how: Settle) -> bytes:
-    """Return the frame that settles one delivery."""
+def settle(channel: int, tag: int, how: Settle, *, multiple: bool = False) -> bytes:
+    """Return the frame that settles one delivery, and with `multiple` all before it that are not settled."""
     method, bits = _SETTLING[how]
-    return _SETTLE.pack(METHOD, channel, 13, method, tag, bits, END)
+    return _SETTLE.pack(METHOD, channel, 13, method, tag, bits | multiple, END)
 
 
 def publish(channel: int, exchange: str, routing_key: str, message: Message, *, mandatory: bool, limit: int) -> bytes:
