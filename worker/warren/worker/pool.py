@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable
 
 from warren.events import Events
-from warren.worker.child import Setup
 from warren.worker.frames import Counted, Ended, Run, TaskInfo
 from warren.worker.process import OnEnded, PoolProcess
+from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
 
 

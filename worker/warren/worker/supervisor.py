@@ -14,10 +14,10 @@ from typing import Any
 
 from warren.errors import WorkerStartError
 from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
-from warren.worker.child import Setup
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
 from warren.worker.keeper import Exit, Keeper, Listeners
 from warren.worker.process import PoolProcess
+from warren.worker.setup import Setup
 
 NURSERY_DIED = "the pool's nursery died"
 _STOP_SECONDS = 2.0
