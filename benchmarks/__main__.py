@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -45,8 +46,9 @@ def main(only: tuple[str, ...], systems: tuple[str, ...], runs: int | None, smok
     plan = SMOKE if smoke else RECORD
     plan = replace(plan, runs=runs) if runs else plan
     started = time.monotonic()
-    with private_broker(root=version_root(broker, aloud) if broker else None) as node:
-        lab = Lab(node, plan, systems)
+    brokers = partial(private_broker, root=version_root(broker, aloud) if broker else None)
+    with brokers() as node:
+        lab = Lab(node, plan, systems, brokers)
         surroundings = {"machine": machine(), "broker": lab.broker_version(), "runs": plan.runs}
         findings = run(lab, only, aloud)
     minutes = (time.monotonic() - started) / 60

@@ -8,8 +8,8 @@ import tempfile
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,12 +20,13 @@ from benchmarks.copies import copies
 from benchmarks.jobs.work import PAYLOAD
 from benchmarks.pipeline import Pipeline
 from benchmarks.plan import Plan
-from benchmarks.processes import cpu_of
 from benchmarks.site import Site
 from benchmarks.systems.registry import system
-from benchmarks.waiting import wait_until, wait_until_still
+from benchmarks.waiting import wait_until
 
 from warren.console.private_broker import PrivateBroker
+
+Brokers = Callable[[], AbstractContextManager[PrivateBroker]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,19 @@ class Recorded:
 
 
 class Lab:
-    """One broker, which systems take part, and how much of everything."""
+    """One broker, which systems take part, and how much of everything; `brokers` makes more of the same."""
 
-    def __init__(self, broker: PrivateBroker, plan: Plan, systems: Sequence[str]) -> None:
+    def __init__(self, broker: PrivateBroker, plan: Plan, systems: Sequence[str], brokers: Brokers) -> None:
         self.plan = plan
         self.systems = tuple(systems)
         self._broker = broker
+        self._brokers = brokers
+
+    @contextmanager
+    def another(self) -> Iterator["Lab"]:
+        """The same with a broker of its own."""
+        with self._brokers() as broker:
+            yield Lab(broker, self.plan, self.systems, self._brokers)
 
     @property
     def broker_pid(self) -> int:
@@ -85,16 +93,6 @@ class Lab:
     ) -> None:
         """Have so many jobs wait in a system's queue."""
         self.publish(site, self.record(name, site, job, arguments), number)
-
-    def purge(self, site: Site, queue: str) -> None:
-        """Empty a queue of what nobody holds."""
-        connection = pika.BlockingConnection(pika.URLParameters(site.url))
-        connection.channel().queue_purge(queue)
-        connection.close()
-
-    def broker_rests(self) -> None:
-        """Return when the broker has written its segments and taken its checkpoints."""
-        wait_until_still(lambda: cpu_of(self.broker_pid), self.plan.rest_seconds, 120, "the broker rests")
 
     def _is_clean(self, space: str) -> bool:
         """Delete a case's queues; whether there were none."""

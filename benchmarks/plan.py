@@ -21,10 +21,10 @@ class Plan:
         round_trips: jobs whose result is waited for.
         spins: jobs of 20 ms.
         items: of a fan-out.
-        waiting: jobs in the queue, or delayed, while the memory is measured.
+        waiting: delayed jobs while the memory is measured.
         depths: of the queue, while the cost is measured.
-        rest_seconds: of CPU time in half a second; a broker that uses less has digested what it was given.
-        watched: jobs that a depth is judged by: few beside the depth, many beside the 10 ms in which CPU time is counted.
+        rest: share of a CPU; brokers that use less have digested what they were given.
+        windows: looks at each depth, each of as many jobs as the smallest depth has once the worker has its pace.
     """
 
     runs: int = 3
@@ -42,8 +42,8 @@ class Plan:
     items: int = 1_000_000
     waiting: int = 100_000
     depths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    rest_seconds: float = 0.03
-    watched: int = 5_000
+    rest: float = 0.06
+    windows: int = 40
 
 
 RECORD = Plan()
@@ -53,7 +53,7 @@ SMOKE = Plan(
     rounds=1,
     singles=20,
     batched=100,
-    backlog=200,
+    backlog=1_000,
     drain_seconds=0.5,
     warm=10,
     paced=40,
@@ -62,6 +62,6 @@ SMOKE = Plan(
     items=2_000,
     waiting=500,
     depths=(200, 400),
-    rest_seconds=10.0,
-    watched=100,
+    rest=20.0,
+    windows=1,
 )

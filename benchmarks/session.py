@@ -20,18 +20,18 @@ from benchmarks.measures import (
     memory,
     round_trip,
 )
-from benchmarks.measures.case import Case
+from benchmarks.measures.case import Case, Series
 
-MEASURES: Mapping[str, Callable[[Lab], Iterator[Case]]] = {
+MEASURES: Mapping[str, Callable[[Lab], Iterator[Case | Series]]] = {
     "enqueue": enqueue.cases,
     "drain": drain.cases,
+    "depth": depth.cases,
     "latency": latency.cases,
     "round-trip": round_trip.cases,
     "cpu-bound": cpu_bound.cases,
     "fan-out": fanout.cases,
     "cold-start": cold_start.cases,
     "memory": memory.cases,
-    "depth": depth.cases,
 }
 
 
@@ -59,7 +59,7 @@ def run(lab: Lab, measures: Sequence[str], say: Callable[[str], None]) -> Findin
     return findings
 
 
-def _run(findings: Findings, case: Case) -> str:
+def _run(findings: Findings, case: Case | Series) -> str:
     started, name = time.monotonic(), f"{case.measure}, {case.subject}"
     try:
         samples = list(case.samples())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 from benchmarks.marks import counted
-from benchmarks.processes import CpuReading, cpu_of, ended, pss, tree
+from benchmarks.processes import CpuReading, cpu_of, ended, own_pss, pss, tree
 from benchmarks.site import Site
 from benchmarks.systems.registry import system
 from benchmarks.waiting import POLL_SECONDS, NotInTime, wait_until
@@ -58,6 +58,9 @@ class Worker:
 
     def pss(self) -> int:
         return pss(self._process.pid)
+
+    def own_pss(self) -> int:
+        return own_pss(self._process.pid)
 
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-_LOG_CHARACTERS:]

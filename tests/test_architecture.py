@@ -106,7 +106,13 @@ def test_importing_the_producer_connects_to_nothing_and_loads_no_client_library(
 
 
 def test_a_pool_process_loads_nothing_of_its_parent() -> None:
-    assert not {"warren.worker.daemon", "pika", "aio_pika"} & modules_after("import warren.worker.nursery")
+    loaded = modules_after("import warren.worker.nursery")
+    assert not {"warren.worker.daemon", "pika", "aio_pika", "prometheus_client", "rich"} & loaded
+
+
+def test_a_worker_loads_no_pool_process_and_nothing_that_it_does_not_use() -> None:
+    loaded = modules_after("import warren.logs, warren.worker.daemon, warren.amqp.pika_engine")
+    assert not {"warren.worker.child", "aio_pika", "rich"} & loaded
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------

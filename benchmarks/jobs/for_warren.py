@@ -13,6 +13,11 @@ def nothing(payload: str) -> None:
 
 
 @task(result=False)
+def gated(payload: str) -> None:
+    work.gated(payload)
+
+
+@task(result=False)
 def late(sent: float, payload: str) -> None:
     work.late(sent, payload)
 

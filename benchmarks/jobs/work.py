@@ -1,8 +1,10 @@
 """What the jobs do, the same plain functions for every system."""
 
 import functools
+import os
 import time
 
+from benchmarks.gate import Gate
 from benchmarks.marks import Marks
 from benchmarks.site import Site
 
@@ -14,8 +16,19 @@ def _marks() -> Marks:
     return Marks(Site.here().folder)
 
 
+@functools.cache
+def _gate(_pid: int) -> Gate:
+    return Gate(Site.here().folder)
+
+
 def nothing(_payload: str) -> None:
     """Take a hundred bytes and do nothing with them."""
+    _marks().count()
+
+
+def gated(_payload: str) -> None:
+    """Do nothing as soon as the gate is open."""
+    _gate(os.getpid()).wait()
     _marks().count()
 
 

@@ -1,4 +1,4 @@
-"""One thing that is measured of one subject in one run."""
+"""What is measured in one go in one run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,3 +21,17 @@ class Case:
         """Measure."""
         for quantity, value in self.action().items():
             yield Sample(self.measure, self.subject, quantity, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Several subjects, perhaps of several measures, that share what takes long to make."""
+
+    measure: str
+    subject: str
+    action: Callable[[], Iterator[Sample]]
+    once: bool = False
+
+    def samples(self) -> Iterator[Sample]:
+        """Measure."""
+        return self.action()

@@ -56,10 +56,11 @@ def _drain(lab: Lab, variant: Variant) -> Quantities:
 def watched(worker: Worker, warm: int, jobs: int, seconds: float) -> tuple[int, CpuSplit]:
     """Watch a worker from its `warm`th job until it has run `jobs`, or for some seconds; how many it ran, and at what cost."""
     worker.wait_for(warm)
-    first, before = worker.count, worker.cpu()
+    # In this order: looking for the processes takes some milliseconds, reading what they have used and done does not.
+    before, first = worker.cpu(), worker.count
     with suppress(NotInTime):  # it is slow: what it did until now counts
         worker.wait_for(jobs, seconds)
-    last, after = worker.count, worker.cpu()
+    after, last = worker.cpu(), worker.count
     return last - first, split(before, after)
 
 

@@ -10,7 +10,7 @@ from benchmarks.systems.system import Arguments, Command, Portrait, module
 if TYPE_CHECKING:
     from warren.producer import AsyncProducer, Producer
 
-_QUIET = ("--http-port", "-1", "--log-level", "warning")
+_QUIET = ("--http-port", "0", "--log-level", "warning")
 
 
 class Warren:
@@ -20,7 +20,7 @@ class Warren:
         "warren",
         ("warren", "pika", "aio-pika"),
         "quorum queues, confirms and persistence are not optional; one consumer of prefetch 1 a process, prefetch 1 "
-        "meaning --read-ahead 0 where this version has it; results off (result=False)",
+        "meaning --read-ahead 0 where this version has it; results off (result=False); /metrics is served",
     )
     producer: "Producer"
 

@@ -2,9 +2,7 @@
 
 import logging
 import sys
-
-import structlog
-from structlog.typing import Processor
+from typing import TYPE_CHECKING
 
 from warren.events import (
     BrokerConnected,
@@ -27,6 +25,10 @@ from warren.events import (
     WorkerReady,
     WorkerStopped,
 )
+from warren.lean_structlog import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 _LINES: dict[type, tuple[int, str]] = {
     JobEnqueued: (logging.DEBUG, "job enqueued"),

@@ -1,5 +1,10 @@
+import os
+import subprocess
+import sys
+import time
+
 import pytest
-from benchmarks.processes import CpuReading, CpuSplit, split
+from benchmarks.processes import CpuReading, CpuSplit, cpu_of, own_pss, pss, split
 
 
 def reading(moment: float, parent: float, broker: float, **children: float) -> CpuReading:
@@ -24,5 +29,20 @@ def test_a_split_is_told_in_microseconds_a_job() -> None:
     assert per_job == pytest.approx({"parent": 500, "child": 250, "broker": 1000})
 
 
-def test_splits_of_several_intervals_add_up() -> None:
-    assert CpuSplit(1, 2, 3, 4) + CpuSplit(1, 1, 1, 1) == CpuSplit(2, 3, 4, 5)
+def test_the_cpu_time_of_a_process_is_the_kernels_to_the_microsecond() -> None:
+    before = time.process_time()
+    seen = cpu_of(os.getpid())
+    assert before <= seen <= time.process_time()
+
+
+def test_a_process_that_has_ended_uses_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as program:
+        program.wait()
+    assert cpu_of(program.pid) == 0
+
+
+def test_memory_of_ones_own_is_a_part_of_it_all_and_grows_with_what_is_kept() -> None:
+    before, everything = own_pss(os.getpid()), pss(os.getpid())
+    assert 0 < before < everything
+    kept = b"x" * 20_000_000
+    assert own_pss(os.getpid()) - before > len(kept) * 0.9

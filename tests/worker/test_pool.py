@@ -16,9 +16,9 @@ from tests.support import eventually_async
 from warren.events import Event, Events, ProcessExited
 from warren.outcome import Done
 from warren.worker.assignment import Assignment, Awaited, ProcessDied
-from warren.worker.child import Setup
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
+from warren.worker.setup import Setup
 
 JOBS = "tests.faults.jobs"
 

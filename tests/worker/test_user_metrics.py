@@ -7,7 +7,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from warren.metrics import Metrics
-from warren.worker.user_metrics import Differences, Sums
+from warren.worker.differences import Differences
+from warren.worker.user_metrics import Sums
 
 deterministic = settings(deadline=None, derandomize=True, database=None)
 BUCKETS = (1.0, 10.0)
@@ -22,7 +23,7 @@ class Process:
         self.left = Gauge("left", "Left.", ["what"], registry=registry)
         self.sizes = Histogram("sizes", "Sizes.", buckets=BUCKETS, registry=registry)
         self.times = Summary("times", "Times.", registry=registry)
-        self._differences = Differences(registry)
+        self._differences = Differences(lambda: registry)
 
     def send(self, sums: Sums) -> None:
         sums.add(self._differences.take())
@@ -132,7 +133,7 @@ def test_jobs_that_a_task_enqueues_count_among_our_own() -> None:
     parent = Parent()
     registry = CollectorRegistry()
     own = Metrics(registry)
-    differences = Differences(registry)
+    differences = Differences(lambda: registry)
     differences.take()
     enqueued = own.counter("warren_jobs_enqueued_total")
     assert enqueued is not None
@@ -144,3 +145,12 @@ def test_jobs_that_a_task_enqueues_count_among_our_own() -> None:
 
 def _scrape(parent: Parent) -> str:
     return generate_latest(parent.registry).decode()
+
+
+def test_metrics_that_a_task_makes_later_are_found_then() -> None:
+    later: list[CollectorRegistry] = []
+    differences = Differences(lambda: later[0] if later else None)
+    assert differences.take() == []
+    later.append(CollectorRegistry())
+    Counter("late", "Late.", registry=later[0]).inc(2)
+    assert [family.samples for family in differences.take()] == [[("late_total", {}, 2.0)]]

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import prometheus_client
 
 from warren import logs
 from warren.job import Body
@@ -19,6 +18,7 @@ from warren.options import in_seconds
 from warren.outcome import Rejected
 from warren.task import Task
 from warren.worker.attempt import Attempts, failure_of
+from warren.worker.differences import Differences, own_registry
 from warren.worker.frames import (
     Broken,
     Counted,
@@ -31,19 +31,9 @@ from warren.worker.frames import (
     pack,
 )
 from warren.worker.journal import Journal
+from warren.worker.setup import Setup
 from warren.worker.turns import Inbox
 from warren.worker.unit import run_unit
-from warren.worker.user_metrics import Differences
-
-
-class Setup(msgspec.Struct, frozen=True):
-    """What a pool process is told when it begins."""
-
-    modules: tuple[str, ...]
-    path: list[str]
-    log_level: str
-    log_format: str
-    start_method: str
 
 
 class Child:
@@ -54,7 +44,7 @@ class Child:
         self._journal = journal
         self._inbox = inbox
         self._attempts = Attempts()
-        self._metrics = Differences(_own_registry())
+        self._metrics = Differences(own_registry)
         self._last_progress = 0.0
 
     def serve(self, modules: tuple[str, ...]) -> None:
@@ -133,18 +123,6 @@ def main(wire: socket.socket, setup: Setup) -> None:
 def _info(task: Task[..., Any]) -> TaskInfo:
     settings = task.settings
     return TaskInfo(task.name, settings.queue, settings.max_crashes, in_seconds(settings.kill_after))
-
-
-def _own_registry() -> prometheus_client.CollectorRegistry:
-    """The default registry, less what describes the process: only what tasks count is of interest."""
-    registry = prometheus_client.REGISTRY
-    for collector in (
-        prometheus_client.PROCESS_COLLECTOR,
-        prometheus_client.PLATFORM_COLLECTOR,
-        prometheus_client.GC_COLLECTOR,
-    ):
-        registry.unregister(collector)
-    return registry
 
 
 _PROGRESS_SECONDS = 0.2

@@ -23,7 +23,6 @@ from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDrai
 from warren.metrics import Metrics
 from warren.settings import Settings, load
 from warren.topology import Names
-from warren.worker.child import Setup
 from warren.worker.execution import Runner
 from warren.worker.fanout import STOPPING
 from warren.worker.health import Health, HttpServer
@@ -34,6 +33,7 @@ from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
+from warren.worker.setup import Setup
 from warren.worker.user_metrics import Sums
 
 _BEAT_SECONDS = 1.0

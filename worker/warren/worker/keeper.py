@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from warren.worker import child
+from warren.worker.setup import Setup
 
 _READ_BYTES = 65536
 
@@ -47,7 +47,7 @@ class News:
 class Keeper:
     """Talks to one nursery."""
 
-    def __init__(self, setup: child.Setup, news: News) -> None:
+    def __init__(self, setup: Setup, news: News) -> None:
         ours, theirs = socket.socketpair()
         self._news = news
         self._control = ours

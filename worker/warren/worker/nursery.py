@@ -13,6 +13,7 @@ Each process leads a process group, so that what a crashed job had started goes 
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import select
@@ -26,6 +27,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from warren.worker import child
+from warren.worker.setup import Setup
 
 _PR_SET_PDEATHSIG = 1
 _LINE_BYTES = 65536
@@ -34,7 +36,7 @@ _LINE_BYTES = 65536
 class Nursery:
     """Starts and reaps processes at the worker's word."""
 
-    def __init__(self, control: socket.socket, setup: child.Setup) -> None:
+    def __init__(self, control: socket.socket, setup: Setup) -> None:
         self._control = control
         self._setup = setup
         self._pids: set[int] = set()
@@ -147,7 +149,8 @@ def _kill_group(pid: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run a nursery on the control socket whose descriptor is the first argument."""
-    setup = msgspec.convert(json.loads(arguments[1]), child.Setup)
+    setup = msgspec.convert(json.loads(arguments[1]), Setup)
+    gc.freeze()  # else a process's first full collection writes to every page that it shares with the others
     Nursery(socket.socket(fileno=int(arguments[0])), setup).serve()
 
 

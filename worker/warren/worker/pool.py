@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from warren.events import Events
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
-from warren.worker.child import Setup
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo
 from warren.worker.process import PoolProcess
+from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
 
 

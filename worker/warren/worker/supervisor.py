@@ -15,10 +15,10 @@ from typing import Any
 from warren.errors import WorkerStartError
 from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
 from warren.worker.assignment import Assignment
-from warren.worker.child import Setup
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
 from warren.worker.keeper import Exit, Keeper, News
 from warren.worker.process import Listeners, PoolProcess
+from warren.worker.setup import Setup
 
 NURSERY_DIED = "the pool's nursery died"
 _STOP_SECONDS = 2.0

@@ -2,49 +2,12 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from warren.metrics import Metrics
+from warren.worker.differences import CUMULATIVE, Key, key_of
 from warren.worker.frames import Family
-
-_Key = tuple[str, tuple[tuple[str, str], ...]]
-_CUMULATIVE = frozenset({"counter", "histogram", "summary"})
-
-
-def _key(name: str, labels: dict[str, str]) -> _Key:
-    return name, tuple(sorted(labels.items()))
-
-
-class Differences:
-    """In a pool process: what a registry's metrics changed since the last look."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._before: dict[_Key, float] = {}
-
-    def take(self) -> list[Family]:
-        """Return what changed: differences of counters, histograms and summaries, values of gauges."""
-        families = []
-        for metric in self._registry.collect():
-            samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            # All samples of a metric or none: a histogram is only understood with all its buckets, in their order.
-            if any(self._is_news(metric, sample) for sample in samples):
-                changes = [self._change(metric, sample) for sample in samples]
-                families.append(Family(metric.name, metric.type, metric.documentation, changes))
-        return families
-
-    def _is_news(self, metric: Metric, sample: Sample) -> bool:
-        unseen = 0.0 if metric.type in _CUMULATIVE else None
-        return self._before.get(_key(sample.name, sample.labels), unseen) != sample.value
-
-    def _change(self, metric: Metric, sample: Sample) -> tuple[str, dict[str, str], float]:
-        key = _key(sample.name, sample.labels)
-        before, self._before[key] = self._before.get(key, 0.0), sample.value
-        change = sample.value - before if metric.type in _CUMULATIVE else sample.value
-        return sample.name, dict(sample.labels), change
 
 
 class Sums(Collector):
@@ -53,7 +16,7 @@ class Sums(Collector):
     def __init__(self, own: Metrics) -> None:
         self._own = own
         self._families: dict[str, Family] = {}
-        self._values: dict[str, dict[_Key, tuple[str, dict[str, str], float]]] = {}
+        self._values: dict[str, dict[Key, tuple[str, dict[str, str], float]]] = {}
 
     def add(self, families: Iterable[Family]) -> None:
         """Add what one process counted."""
@@ -63,8 +26,8 @@ class Sums(Collector):
             self._families.setdefault(family.name, family)
             values = self._values.setdefault(family.name, {})
             for name, labels, amount in family.samples:
-                key = _key(name, labels)
-                before = values[key][2] if key in values and family.kind in _CUMULATIVE else 0.0
+                key = key_of(name, labels)
+                before = values[key][2] if key in values and family.kind in CUMULATIVE else 0.0
                 values[key] = (name, labels, before + amount)
 
     def collect(self) -> Iterable[Metric]:

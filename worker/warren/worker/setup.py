@@ -1,0 +1,13 @@
+"""What a pool process is told when it begins; apart from its code, which its parent does not load."""
+
+import msgspec
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """The worker's settings, as far as they are a process's."""
+
+    modules: tuple[str, ...]
+    path: list[str]
+    log_level: str
+    log_format: str
+    start_method: str
