@@ -15,6 +15,16 @@ class JobEnqueued:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsEnqueued:
+    """Jobs of one task were sent together and confirmed; `seconds` from their sending to the last confirm."""
+
+    task: str
+    queue: str
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """A worker began an attempt; `waited` since the job was ready to run."""
 
@@ -180,6 +190,7 @@ class WorkerStopped:
 
 Event = (
     JobEnqueued
+    | JobsEnqueued
     | JobStarted
     | JobProgress
     | JobEnded

@@ -18,6 +18,7 @@ from warren.events import (
     JobEnqueued,
     JobInterrupted,
     JobRefused,
+    JobsEnqueued,
     JobStarted,
     ProcessExited,
     Published,
@@ -93,6 +94,9 @@ class Metrics:
                 self._confirm.observe(event.seconds)
             case JobEnqueued():
                 self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc()
+                self._confirm.observe(event.seconds)
+            case JobsEnqueued():
+                self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc(event.count)
                 self._confirm.observe(event.seconds)
             case JobInterrupted():
                 self._job(event.queue, event.task).running.dec()
@@ -177,8 +181,8 @@ class ProducerMetrics:
         self._confirm = Histogram("warren_publish_confirm_seconds", text, labels, buckets=buckets, registry=registry)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, JobEnqueued):
-            self._enqueued(event.queue, event.task).inc()
+        if isinstance(event, JobEnqueued | JobsEnqueued):
+            self._enqueued(event.queue, event.task).inc(1 if isinstance(event, JobEnqueued) else event.count)
             self._confirm.observe(event.seconds)
 
 

@@ -44,7 +44,7 @@ class Consuming:
         """Deliveries that are not settled."""
         self._settles: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
-        stream.taps[self._number] = self._tap
+        stream.taps.on_loop[self._number] = self._tap
 
     def add(self, consumer: Consumer) -> str:
         """Expect deliveries for a consumer; return the fresh tag it shall consume by."""

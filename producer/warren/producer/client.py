@@ -4,21 +4,26 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from warren.amqp.seam import Message
 from warren.errors import ResultTimeout
 from warren.events import Events
 from warren.job import Body, Job
 from warren.metrics import of_application
 from warren.producer.core import AnyTask, Composer, Outgoing
+from warren.producer.from_thread import ThreadPublisher
 from warren.producer.handles import MapState
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 from warren.producer.link import Link, Session
 from warren.producer.listening import Listener
-from warren.producer.publishing import Publisher, Rest
+from warren.producer.publishing import Publisher
 from warren.result import Result
 from warren.settings import Settings
 from warren.task import Call, named
+
+_SENT = Message(b"")
 
 
 class Client:
@@ -29,6 +34,8 @@ class Client:
         self._listener = Listener()
         self._link = Link(settings, engine, self._on_session)
         self._publisher = Publisher(self._link, Events(of_application()))
+        self.from_thread = ThreadPublisher(self._publisher)
+        """Publishes in any other thread than the loop's."""
         self.composer = Composer(self._link.names, self._listener.reply_key, settings.payload_limit)
 
     async def reach(self) -> None:
@@ -55,28 +62,20 @@ class Client:
         """Return the chunks of a map ready to be sent, lazily."""
         return self.composer.chunks(task, items, size, kwargs or {}, time.time())
 
-    async def send(self, outgoing: Outgoing) -> Slot:
-        """Publish one job, confirmed."""
-        slot = self._expect(outgoing)
-        await self._publisher.send(outgoing)
+    def expect(self, outgoing: Outgoing) -> Slot:
+        """Return where a job's result will lie; before it is sent."""
+        slot = Slot(outgoing, outgoing.kind.result_type)
+        if outgoing.wants_result:
+            self._listener.inbox.expect(slot)
         return slot
 
-    def send_from_thread(self, outgoing: Outgoing) -> tuple[Slot, Rest | None]:
-        """Publish one job from another thread than the loop's; what is left to do, if anything, is the loop's."""
-        slot = self._expect(outgoing)
-        return slot, self._publisher.send_from_thread(outgoing)
+    async def send(self, outgoing: Outgoing) -> None:
+        """Publish one job, confirmed."""
+        await self._publisher.send(outgoing)
 
-    async def send_many(self, outgoing: Iterable[Outgoing]) -> list[Slot]:
+    async def send_many(self, outgoing: Iterable[Outgoing]) -> None:
         """Publish many jobs, pipelined and confirmed."""
-        slots: list[Slot] = []
-
-        def expected() -> Iterator[Outgoing]:
-            for one in outgoing:
-                slots.append(self._expect(one))
-                yield one
-
-        await self._publisher.send_many(expected())
-        return slots
+        await self._publisher.send_many(outgoing)
 
     async def send_chunks(self, outgoing: Iterable[Outgoing], changed: asyncio.Event) -> list[ChunkSlot]:
         """Publish the chunks of a map, pipelined and confirmed; `changed` is set whenever any of them gets a result."""
@@ -84,7 +83,8 @@ class Client:
 
         def expected() -> Iterator[Outgoing]:
             for one in outgoing:
-                slot = ChunkSlot(one.job, len(one.job.body.items or ()), changed)
+                # The items are on their way; a million of them need not stay here as well.
+                slot = ChunkSlot(replace(one, letter=_SENT), one.items, changed)
                 self._listener.inbox.expect(slot)
                 slots.append(slot)
                 yield one
@@ -121,12 +121,6 @@ class Client:
     def map_state(self, slots: list[ChunkSlot], task: AnyTask) -> MapState:
         """Return what a map's handle works on."""
         return MapState(slots, task.signature.result)
-
-    def _expect(self, outgoing: Outgoing) -> Slot:
-        slot = Slot(outgoing.job, outgoing.result_type)
-        if outgoing.job.wants_result:
-            self._listener.inbox.expect(slot)
-        return slot
 
     async def _on_session(self, session: Session) -> None:
         names = self._link.names

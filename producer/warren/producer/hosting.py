@@ -8,13 +8,12 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from warren.errors import WrongUse
 from warren.producer.client import Client
 from warren.producer.core import Outgoing
-from warren.producer.inbox import Slot
 from warren.producer.io_thread import IoThread, Reply
 from warren.settings import Settings
 
@@ -46,13 +45,15 @@ class Host:
         thread, client = self._both()
         return thread.start(work(client))
 
-    def send(self, outgoing: Outgoing) -> Slot:
+    def send(self, outgoing: Outgoing) -> None:
         """Publish one job, confirmed."""
         thread, client = self._both()
-        slot, rest = client.send_from_thread(outgoing)
-        if rest is not None:
-            thread.call(rest)
-        return slot
+        client.from_thread.send(outgoing, thread.call)
+
+    def send_many(self, outgoing: Iterable[Outgoing]) -> None:
+        """Publish many jobs, pipelined and confirmed; they are composed on the way."""
+        thread, client = self._both()
+        client.from_thread.send_many(outgoing, thread.call)
 
     def close(self) -> None:
         """Close the connection and end the thread, for good; safe from any thread, its own included."""

@@ -74,7 +74,7 @@ def properties(message: Message) -> pika.BasicProperties:
 
 @given(MESSAGES, SHORT, SHORT, st.booleans())
 def test_pika_reads_our_publish(message: Message, exchange: str, key: str, mandatory: bool) -> None:
-    method, header, *bodies = frames(pika_frames.publish(7, exchange, key, message, mandatory=mandatory, limit=64))
+    method, header, *bodies = frames(pika_frames.publish(7, exchange, key, [message], mandatory=mandatory, limit=64))
     assert {frame.channel_number for frame in (method, header, *bodies)} == {7}
     assert isinstance(method.method, BASIC.Publish)
     assert (method.method.exchange, method.method.routing_key, method.method.mandatory) == (exchange, key, mandatory)
@@ -86,7 +86,7 @@ def test_pika_reads_our_publish(message: Message, exchange: str, key: str, manda
 
 @given(MESSAGES)
 def test_a_message_is_read_as_it_was_written(message: Message) -> None:
-    _, header, *bodies = payloads(pika_frames.publish(1, "", "", message, mandatory=True, limit=64))
+    _, header, *bodies = payloads(pika_frames.publish(1, "", "", [message], mandatory=True, limit=64))
     assert pika_parsing.body_size(header, 0) == len(message.body)
     assert pika_parsing.message(header, 0, b"".join(bodies)) == message
 
@@ -141,4 +141,4 @@ def test_a_header_that_is_not_utf8_is_handed_over_as_bytes() -> None:
 
 def test_what_amqp_cannot_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="255 bytes"):
-        pika_frames.publish(1, "", "é" * 128, Message(b""), mandatory=True, limit=64)
+        pika_frames.publish(1, "", "é" * 128, [Message(b"")], mandatory=True, limit=64)
