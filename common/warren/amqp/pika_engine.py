@@ -103,7 +103,7 @@ class PikaConnection:
             future: asyncio.Future[None] = self._loop.create_future()
             future.set_exception(ConnectionLost(self.lost.result()))
             return future
-        return self.together.publish((message,), exchange, routing_key, mandatory=mandatory)
+        return self.together.publish_soon((message,), exchange, routing_key, mandatory=mandatory)
 
     @property
     def together(self) -> Publishing:

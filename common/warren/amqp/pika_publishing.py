@@ -1,6 +1,7 @@
 """The publishing channel of a pika connection."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,8 @@ class Publishing:
         self._unanswered = Unanswered()
         self._torn = False  # under the lock: a thread was interrupted while it published
         self._failed = False
+        self._thread = 0
+        """The thread that publishes now."""
         rpc.on_fail = self._fail
         rpc.channel.add_on_return_callback(self._on_return)
 
@@ -39,10 +42,17 @@ class Publishing:
         taps = self._stream.taps
         taps.on_loop[self._number], taps.of_answers[self._number] = self._tap, self._tap_from_thread
 
-    def publish(
-        self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool = True
+    def publish(self, letters: Sequence[Letter], exchange: str, routing_key: str) -> "asyncio.Future[None]":
+        """Send messages at once; the future is done when all are confirmed."""
+        future = self.publish_soon(letters, exchange, routing_key, mandatory=True)
+        if not future.done():
+            self._stream.flush()
+        return future
+
+    def publish_soon(
+        self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool
     ) -> "asyncio.Future[None]":
-        """Send messages; the future is done when all are confirmed."""
+        """As `publish`, with all that is sent in this turn of the loop."""
         future: asyncio.Future[None] = self._loop.create_future()
         try:
             frames = self._frames(letters, exchange, routing_key, mandatory=mandatory)
@@ -70,10 +80,12 @@ class Publishing:
             frames = self._frames(letters, exchange, routing_key, mandatory=True)
         except AmqpError:
             return False  # the loop's way will say what it is
-        lock = self._stream.lock
-        if not lock.acquire(blocking=False):  # it may be this very thread's, whose signal handler enqueues
+        if not self._stream.lock.acquire(blocking=False):
+            if self._thread == threading.get_ident():
+                self._give_up()
             return False
         try:
+            self._thread = threading.get_ident()
             if self._torn or self._failed:
                 return False
             self._torn = True
@@ -81,8 +93,16 @@ class Publishing:
             self._stream.write_now(frames)
             self._torn = False
         finally:
-            lock.release()
+            self._thread = 0
+            self._stream.lock.release()
+        if self._failed:  # meanwhile, by what follows
+            self._unanswered.fail(ConnectionLost("a publish was interrupted"))
         return True
+
+    def _give_up(self) -> None:
+        """A signal handler of the thread that publishes wants to publish, too: the loop must not wait for that thread."""
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._stream.torn)
 
     def listen_from_thread(self, confirm: Confirm, until: float) -> None:
         """Read answers in the calling thread until `confirm` is told."""
@@ -111,9 +131,9 @@ class Publishing:
         return not self._unanswered.for_loop and self._tap(kind, data, at, end)
 
     def _fail(self, error: AmqpError) -> None:
-        with suppress(ConnectionLost):
+        self._failed = True
+        with suppress(ConnectionLost):  # whoever is publishing has numbered it then
             self._stream.hold()
-            self._failed = True
             self._stream.lock.release()
         self._unanswered.fail(error)
 

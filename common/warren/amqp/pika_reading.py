@@ -5,7 +5,8 @@ which disturbs nobody, and reads by itself. It takes answers to publishes, and n
 what it has read and stops, and the loop goes on from there. So there is one reader at a time, and all is read in order.
 
 A signal handler may raise in the thread that reads. Left with bytes that it received and did not hand on, the stream has a hole:
-so the connection ends. A handler may enqueue as well: then it reads, in the place of what it interrupted.
+so the connection ends. A handler may enqueue as well: then it reads in the place of what it interrupted, unless that holds bytes,
+which ends the connection, too.
 """
 
 import asyncio
@@ -54,6 +55,7 @@ class SharedReading:
         self._stream = stream
         self._process = os.getpid()
         self._asked = False
+        self._closed = False
         self._watch: select.epoll | None = None
         self._file = -1
         self._turn = threading.Lock()
@@ -64,6 +66,8 @@ class SharedReading:
         self._handed: list[bytes] = []
         """Read by threads, for the loop."""
         self._refused_since = 0.0
+        self._patience = _HELD_SECONDS
+        """With a thread that does not end its turn."""
 
     def read_for(self, confirm: Confirm, until: float) -> None:
         """Read in this thread until `confirm` is told, or the time is over, or it is the loop's turn."""
@@ -72,7 +76,11 @@ class SharedReading:
             return
         me = threading.get_ident()
         inside = self._thread == me  # and this is a signal handler of it
-        if self._holds_bytes if inside else not self._turn.acquire(blocking=False):
+        if inside and self._holds_bytes:
+            self._patience = 0.0
+            self._tell_loop(self._stream.torn)
+            return
+        if not inside and not self._turn.acquire(blocking=False):
             return
         try:
             self._thread = me
@@ -89,12 +97,10 @@ class SharedReading:
         self._loop.remove_reader(watch.fileno())
         with suppress(OSError):
             self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # which ends the waiting of a thread
-        if self._turn.acquire(timeout=_HELD_SECONDS):  # else its thread does not go on, and may still use the file
+        self._closed = True
+        if self._turn.acquire(timeout=self._patience):
             self._take_handed()
-            self._watch = None
-            watch.close()
-            os.close(self._file)
-            self._turn.release()
+            self._end_turn()
 
     def _ask(self) -> None:
         if not self._asked:
@@ -124,11 +130,11 @@ class SharedReading:
 
     def _read_once(self, until: float) -> bool:
         """Wait for something and take it; False when that is not for this thread."""
-        seconds = min(until - time.monotonic(), _SLICE_SECONDS)
-        poll = select.poll()
+        left = until - time.monotonic()
+        poll = select.poll()  # a new one: that of the thread a signal handler runs in may be in use
         poll.register(self._file, select.POLLIN)
-        if seconds <= 0 or not poll.poll(seconds * 1000):
-            return seconds > 0
+        if left <= 0 or not poll.poll(min(left, _SLICE_SECONDS) * 1000):
+            return left > 0
         if os.getpid() != self._process:  # forked by a signal handler
             return False
         self._holds_bytes = True
@@ -147,6 +153,8 @@ class SharedReading:
 
     def _end_turn(self) -> None:
         torn, handed = self._holds_bytes, self._handed
+        if self._closed:
+            self._close_files()
         self._thread = 0
         self._refused_since = 0.0
         self._turn.release()
@@ -154,6 +162,12 @@ class SharedReading:
             self._tell_loop(self._stream.torn)
         elif handed:
             self._tell_loop(self._read_on_loop)
+
+    def _close_files(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+            os.close(self._file)
 
     def _tell_loop(self, call: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # it has ended
@@ -165,7 +179,7 @@ class SharedReading:
             return
         self._refused_since = 0.0
         try:
-            if self._watch is not None:
+            if not self._closed:
                 self._take_handed()
                 self._take_more()
         except BaseException:

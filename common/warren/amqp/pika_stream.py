@@ -38,6 +38,7 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         self.reading: SharedReading | None = None
         """Where threads can read as well."""
         self._broken: Exception | None = None
+        self._patience = _HELD_SECONDS
         self._pending: list[bytes] = []
         self._rest = b""
 
@@ -69,12 +70,13 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         Raises:
             ConnectionLost: the thread that has it does not go on: a signal handler in it may be waiting for us.
         """
-        if not self.lock.acquire(timeout=_HELD_SECONDS):
+        if not self.lock.acquire(timeout=self._patience):
             raise self.torn()
 
     def torn(self) -> ConnectionLost:
         """End the connection, as a thread was interrupted in the middle of a publish; return what to raise."""
         self._broken = torn = ConnectionLost("a publish was interrupted")
+        self._patience = 0.0
         self.abort()
         return torn
 
@@ -111,7 +113,7 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
     def connection_lost(self, error: Exception | None) -> None:
         if self.reading is not None:
             self.reading.close()
-        held = self.lock.acquire(timeout=_HELD_SECONDS)
+        held = self.lock.acquire(timeout=self._patience)
         # The socket is closed after this, and its number may soon be another file's.
         self._transport, self._plain_socket = None, -1
         if held:

@@ -217,10 +217,8 @@ class Confirm(Protocol):
 class Together(Protocol):
     """Publishing several messages in one call, and from other threads than the loop's."""
 
-    def publish(
-        self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool = True
-    ) -> asyncio.Future[None]:
-        """Send now; the future is done when all are answered, and fails with `SomeFailed` where there are several."""
+    def publish(self, letters: Sequence[Letter], exchange: str, routing_key: str) -> asyncio.Future[None]:
+        """Send mandatory messages now; the future is done when all are answered, and fails with `SomeFailed` where there are several."""
         ...
 
     def publish_from_thread(self, letters: Sequence[Letter], exchange: str, routing_key: str, confirm: Confirm) -> bool:

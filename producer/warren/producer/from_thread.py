@@ -13,7 +13,8 @@ from warren.amqp.seam import Together
 from warren.errors import PublishError
 from warren.producer.core import Outgoing
 from warren.producer.io_thread import Waiter
-from warren.producer.publishing import STEP, WINDOW, Publisher, failures, how_many, together
+from warren.producer.publishing import Publisher
+from warren.producer.runs import AHEAD, failures, how_many, together
 
 OnLoop = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine on the loop and waits for it."""
@@ -56,7 +57,7 @@ class ThreadPublisher:
                 else:
                     waiting.append(sent)
                 begun += len(jobs)
-                self._conclude_oldest(waiting, WINDOW // STEP, on_loop)
+                self._conclude_oldest(waiting, AHEAD, on_loop)
             self._conclude_oldest(waiting, 0, on_loop)
         except PublishError as error:
             error.add_note(how_many(begun - sum(len(sent.jobs) for sent in waiting)))

@@ -7,22 +7,24 @@ connection is lost in between. A publish whose confirm was lost is sent again un
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from warren import topology
-from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Nacked, Returned, SomeFailed
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Nacked, Returned
 from warren.errors import BrokerBlocked, BrokerUnavailable, PublishError, PublishRefused, Unroutable
 from warren.events import Events, JobEnqueued, JobsEnqueued
 from warren.producer.core import Outgoing
 from warren.producer.deadlines import Deadlines, Watched
+from warren.producer.gathering import Gathering
 from warren.producer.link import Link, Session, TryAgain, persistently
+from warren.producer.runs import AHEAD, failures, how_many, together
 
-WINDOW = 1000
-"""Publishes in flight at most while many are sent, which keeps memory flat."""
-STEP = 50
-"""Publishes written at once while many are sent."""
 _NO_SUCH_EXCHANGE = 404
+
+
+class _NotSent(AmqpError):
+    """Something is missing that must be there first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +53,7 @@ class Publisher:
         self.link = link
         self._events = events
         self._deadlines = Deadlines(link.settings.publish_timeout)
+        self._gathering = Gathering(self._start, self._confirmed)
         self._sending_many = asyncio.Lock()  # jobs arrive in the order they are enqueued in
 
     async def send(self, outgoing: Outgoing) -> None:
@@ -60,7 +63,16 @@ class Publisher:
             PublishError: one of its kinds, within the deadline.
             TopologyMismatch: what must be declared exists with other arguments.
         """
-        await self._conclude(self._start((outgoing,)))
+        if self._gathering.goes_alone():
+            await self._conclude(self._start((outgoing,)))
+            return
+        started = time.monotonic()
+        try:
+            await self._gathering.send(outgoing)
+        except TimeoutError:
+            raise self.too_late(outgoing, in_flight=True) from None
+        except AmqpError as error:
+            await self.recover(outgoing, started, error)
 
     async def send_many(self, outgoing: Iterable[Outgoing]) -> None:
         """Publish many jobs, pipelined: all confirmed when this returns.
@@ -81,7 +93,7 @@ class Publisher:
                         if part is careful:
                             await self._conclude_oldest(waiting, 0)
                     await asyncio.sleep(0)  # what was sent so far is written
-                    await self._conclude_oldest(waiting, WINDOW // STEP)
+                    await self._conclude_oldest(waiting, AHEAD)
             await self._conclude_oldest(waiting, 0)
         except PublishError as error:
             error.add_note(how_many(begun - sum(len(sent.jobs) for sent in waiting)))
@@ -152,22 +164,31 @@ class Publisher:
             waiting.popleft()
 
     async def _conclude(self, sent: _Sent) -> None:
-        """Wait for the confirms."""
-        jobs, started = sent.jobs, sent.started
+        """See to it that all are confirmed."""
+        try:
+            await self._confirmed(sent)
+        except TimeoutError:
+            raise self.too_late(sent.jobs[0], in_flight=True) from None
+        except AmqpError as error:
+            for place, why in failures(error, len(sent.jobs)).items():
+                await self.recover(sent.jobs[place], sent.started, why)
+
+    async def _confirmed(self, sent: _Sent) -> None:
+        """Wait for the confirms.
+
+        Raises:
+            TimeoutError, AmqpError: for `failures` to tell apart.
+        """
+        jobs = sent.jobs
         try:
             if sent.watched is None:
-                for job in jobs:
-                    await self._send_with_care(_Trial(job, started))
-                return
+                raise _NotSent
             await sent.watched.confirmed()
-        except TimeoutError:
-            raise self.too_late(jobs[0], in_flight=True) from None
         except AmqpError as error:
-            errors = failures(error, len(jobs))
-            jobs = [job for place, job in enumerate(jobs) if place not in errors]
-            for place, why in errors.items():
-                await self.recover(sent.jobs[place], started, why)
-        self.enqueued(jobs, started)
+            failed = failures(error, len(jobs))
+            self.enqueued([job for place, job in enumerate(jobs) if place not in failed], sent.started)
+            raise
+        self.enqueued(jobs, sent.started)
 
     async def _send_with_care(self, trial: _Trial) -> None:
         """Send with all that it needs, again and again until the deadline."""
@@ -214,28 +235,6 @@ class Publisher:
             there = await session.connection.exists(topology.delays_marker(names))
             await self.link.declare(session, "delays", *(() if there else topology.delays(names)))
         await self.link.declare(session, f"queue {queue!r}", *topology.work_queue(names, queue))
-
-
-def together(outgoing: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
-    """Yield jobs in runs that have one address and can be sent together."""
-    run: list[Outgoing] = []
-    for one in outgoing:
-        if run and (len(run) == STEP or one.queue != run[0].queue or one.delayed or run[0].delayed):
-            yield run
-            run = []
-        run.append(one)
-    if run:
-        yield run
-
-
-def failures(error: AmqpError, number: int) -> Mapping[int, AmqpError]:
-    """Return what became of those that were sent together and were not confirmed, by their place."""
-    return error.errors if isinstance(error, SomeFailed) else dict.fromkeys(range(number), error)
-
-
-def how_many(confirmed: int) -> str:
-    """Return the note on an error that ended the sending of many."""
-    return f"the first {confirmed} jobs are enqueued; of the others some may be"
 
 
 def _refused(outgoing: Outgoing, why: str) -> PublishRefused:
