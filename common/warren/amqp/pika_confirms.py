@@ -57,12 +57,13 @@ class Unanswered:
         self._last += sheaf.left
         if isinstance(sheaf.confirm, asyncio.Future):
             self.for_loop += 1
-        self._of.update(dict.fromkeys(range(sheaf.first, self._last + 1), sheaf))
+        self._of[sheaf.first] = sheaf
+        if sheaf.left > 1:
+            self._of.update(dict.fromkeys(range(sheaf.first + 1, self._last + 1), sheaf))
 
     def answer(self, data: bytes, at: int, *, acked: bool) -> None:
         """Take an ack or a nack."""
         tag, multiple = pika_parsing.confirm(data, at)
-        refused = Nacked("the broker refused the message")
         for each in range(self._oldest, tag + 1) if multiple else (tag,):
             sheaf = self._of.pop(each, None)
             if sheaf is None:
@@ -70,7 +71,7 @@ class Unanswered:
             if self._returned and each in self._returned:
                 sheaf.fail(each, Returned(self._returned.pop(each)))
             elif not acked:
-                sheaf.fail(each, refused)
+                sheaf.fail(each, Nacked("the broker refused the message"))
             self._count(sheaf)
         if multiple:
             self._oldest = tag + 1

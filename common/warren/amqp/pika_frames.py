@@ -102,12 +102,13 @@ def _filled_in(copy: Copy) -> tuple[int, bytes]:
 
 @functools.lru_cache(maxsize=256)
 def _blanks(form: Form) -> _Blanks:
-    """Cut a form where something is to be filled in: at bytes that no text can have, so that they are found once."""
+    """Cut a form where something is to be filled in: at bytes that no text can have, and after them come only texts."""
     sample = form.sample
-    headers = {**sample.headers, form.stamp: _BLANK_LONG}
+    headers = {name: value for name, value in sample.headers.items() if name != form.stamp}
+    headers[form.stamp] = _BLANK_LONG  # the last one
     flags, written = _properties(replace(sample, headers=headers, message_id=None, timestamp=_BLANK_TIME))
-    before, _, rest = written.partition(_TIMESTAMP.pack(_BLANK_LONG))
-    between, _, after = rest.partition(_TIMESTAMP.pack(_BLANK_TIME))
+    rest, _, after = written.rpartition(_TIMESTAMP.pack(_BLANK_TIME))
+    before, _, between = rest.rpartition(_TIMESTAMP.pack(_BLANK_LONG))
     return _Blanks(flags | Flag.ID, before, between, after)
 
 

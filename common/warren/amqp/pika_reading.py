@@ -65,6 +65,7 @@ class SharedReading:
         self._holds_bytes = False
         self._handed: list[bytes] = []
         """Read by threads, for the loop."""
+        self._error: OSError | None = None
         self._refused_since = 0.0
         self._patience = _HELD_SECONDS
         """With a thread that does not end its turn."""
@@ -142,7 +143,8 @@ class SharedReading:
             data = os.read(self._file, _FEW)
         except BlockingIOError:  # a signal handler was quicker
             data, rest, more = b"", b"", True
-        except OSError:
+        except OSError as error:
+            self._error = error  # said once only
             data, rest, more = b"", b"", False
         else:
             rest, more = self._taps.take_answers(data), bool(data)
@@ -208,7 +210,7 @@ class SharedReading:
     def _end(self, error: OSError | None) -> None:
         assert self._watch is not None
         self._loop.remove_reader(self._watch.fileno())
-        self._stream.broken(error)
+        self._stream.broken(error or self._error)
 
     def _refused(self) -> None:
         """A thread has just begun to read, or was interrupted as it did so, and its turn never ends."""

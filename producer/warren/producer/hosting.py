@@ -73,6 +73,9 @@ class Host:
         self._starting = threading.Lock()
 
     def _both(self) -> tuple[IoThread, Client]:
+        running = self._running
+        if running is not None:
+            return running
         if self._closed:
             raise WrongUse("this producer is closed")
         with self._starting:
