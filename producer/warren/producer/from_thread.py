@@ -53,7 +53,8 @@ class ThreadPublisher:
             for jobs in together(outgoing):
                 sent = self._start(jobs)
                 if sent is None:
-                    on_loop(self._publisher.send_many(jobs))
+                    self._conclude_oldest(waiting, 0, on_loop)
+                    on_loop(self._publisher.send_run(jobs))
                 else:
                     waiting.append(sent)
                 begun += len(jobs)
@@ -84,10 +85,10 @@ class ThreadPublisher:
         jobs, until, error = sent.jobs, sent.started + self._seconds, None
         sent.together.listen_from_thread(sent.waiter, until)
         if not sent.waiter.wait(until - time.monotonic()):
-            raise self._publisher.too_late(jobs[0], in_flight=True)
+            raise self._publisher.careful.too_late(jobs[0], in_flight=True)
         if (error := sent.waiter.error) is not None:
             errors = failures(error, len(jobs))
             jobs = [job for place, job in enumerate(jobs) if place not in errors]
             for place, why in errors.items():
-                on_loop(self._publisher.recover(sent.jobs[place], sent.started, why))
+                on_loop(self._publisher.careful.recover(sent.jobs[place], sent.started, why))
         self._publisher.enqueued(jobs, sent.started)
