@@ -181,8 +181,11 @@ class ProducerMetrics:
         self._confirm = Histogram("warren_publish_confirm_seconds", text, labels, buckets=buckets, registry=registry)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, JobEnqueued | JobsEnqueued):
-            self._enqueued(event.queue, event.task).inc(1 if isinstance(event, JobEnqueued) else event.count)
+        if isinstance(event, JobEnqueued):
+            self._enqueued(event.queue, event.task).inc()
+            self._confirm.observe(event.seconds)
+        elif isinstance(event, JobsEnqueued):
+            self._enqueued(event.queue, event.task).inc(event.count)
             self._confirm.observe(event.seconds)
 
 

@@ -24,6 +24,8 @@ from warren.settings import Settings
 from warren.task import Call, named
 
 _SENT = Message(b"")
+_NEVER = asyncio.Event()
+"""Of all jobs whose result nobody wants."""
 
 
 class Client:
@@ -50,7 +52,7 @@ class Client:
     def compose(self, task: AnyTask | str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
         """Return a job ready to be sent; needs no connection and may be called from any thread."""
         reference = named(task) if isinstance(task, str) else task
-        return self.composer.call(reference.call(*args, **kwargs), time.time())
+        return self.composer.job(reference, reference.signature.dump(args, kwargs), time.time())
 
     def compose_calls(self, calls: Iterable[Call[Any]]) -> Iterator[Outgoing]:
         """Return jobs ready to be sent, lazily."""
@@ -64,9 +66,11 @@ class Client:
 
     def expect(self, outgoing: Outgoing) -> Slot:
         """Return where a job's result will lie; before it is sent."""
-        slot = Slot(outgoing, outgoing.kind.result_type)
-        if outgoing.wants_result:
-            self._listener.inbox.expect(slot)
+        kind = outgoing.kind
+        if not kind.wants_result:
+            return Slot(outgoing, kind.result_type, changed=_NEVER)
+        slot = Slot(outgoing, kind.result_type)
+        self._listener.inbox.expect(slot)
         return slot
 
     async def send(self, outgoing: Outgoing) -> None:

@@ -14,6 +14,7 @@ from warren.errors import JobCancelled, JobExpired, JobFailed, NoResult, Payload
 from warren.job import ENQUEUED_AT, Body, Job, encode_body, from_message, new_id, to_message
 from warren.options import in_seconds
 from warren.producer.inbox import Known
+from warren.signature import Arguments
 from warren.states import JobState
 from warren.task import Call, NamedTask, Task
 from warren.topology import Names
@@ -101,9 +102,11 @@ class Composer:
 
     def call(self, call: Call[Any], now: float) -> Outgoing:
         """Return the job of a bound call."""
-        task, arguments = call.task, call.arguments
-        body = Body(task.name, list(arguments.args), dict(arguments.kwargs))
-        return self._compose(body, task, now)
+        return self.job(call.task, call.arguments, now)
+
+    def job(self, task: AnyTask, arguments: Arguments, now: float) -> Outgoing:
+        """Return the job of a task with its arguments."""
+        return self._compose(Body(task.name, list(arguments.args), dict(arguments.kwargs)), task, now)
 
     def chunks(
         self, task: AnyTask, items: Iterable[Any], size: int, kwargs: Mapping[str, Any], now: float
