@@ -7,9 +7,10 @@ reason of ours, and it is read from what the broker says.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from warren.amqp.seam import Message
 from warren.job import Job, Undecodable, foreign_headers, from_message, new_id, to_message

@@ -1,11 +1,12 @@
 """What happens, as values: logic emits events, logs and metrics subscribe. No text is formatted where things happen."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnqueued:
+class JobEnqueued(msgspec.Struct, frozen=True):
     """A producer's job was confirmed; `seconds` from the call to the confirm."""
 
     job_id: str
@@ -14,8 +15,7 @@ class JobEnqueued:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class JobsEnqueued:
+class JobsEnqueued(msgspec.Struct, frozen=True):
     """Jobs of one task were sent together and confirmed; `seconds` from their sending to the last confirm."""
 
     task: str
@@ -24,8 +24,7 @@ class JobsEnqueued:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class JobStarted:
+class JobStarted(msgspec.Struct, frozen=True):
     """A worker began an attempt; `waited` since the job was ready to run."""
 
     job_id: str
@@ -35,8 +34,7 @@ class JobStarted:
     waited: float
 
 
-@dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobProgress(msgspec.Struct, frozen=True):
     """A running job said how far it is."""
 
     job_id: str
@@ -46,8 +44,7 @@ class JobProgress:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnded:
+class JobEnded(msgspec.Struct, frozen=True):
     """An attempt has its outcome (one of warren.outcome's labels); `detail` says why when it is not done."""
 
     job_id: str
@@ -60,8 +57,7 @@ class JobEnded:
     delay: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobRefused:
+class JobRefused(msgspec.Struct, frozen=True):
     """A delivery that was never run: undecodable, unknown task, too large, expired, invalid arguments."""
 
     job_id: str
@@ -72,8 +68,7 @@ class JobRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobInterrupted:
+class JobInterrupted(msgspec.Struct, frozen=True):
     """A running job was given back: the worker stops, or its pool was lost. It will run again, uncharged."""
 
     job_id: str
@@ -81,8 +76,7 @@ class JobInterrupted:
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobBuried:
+class JobBuried(msgspec.Struct, frozen=True):
     """A dead letter was written."""
 
     job_id: str
@@ -92,8 +86,7 @@ class JobBuried:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class RedeliveryRecognised:
+class RedeliveryRecognised(msgspec.Struct, frozen=True):
     """A job came again that this worker still runs, or has finished: it is not run a second time."""
 
     job_id: str
@@ -102,55 +95,48 @@ class RedeliveryRecognised:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StaleSettle:
+class StaleSettle(msgspec.Struct, frozen=True):
     """A delivery's connection was gone when it should be acked; its outcome is remembered for the redelivery."""
 
     job_id: str
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """A worker's own publish (result, retry, dead letter) was confirmed."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class PublishDelayed:
+class PublishDelayed(msgspec.Struct, frozen=True):
     """A worker's own publish failed and is tried again; the job stays unacked meanwhile."""
 
     job_id: str
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerConnected:
+class BrokerConnected(msgspec.Struct, frozen=True):
     """Connected, declared and consuming; `again` when it is not the first time."""
 
     broker: str
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerLost:
+class BrokerLost(msgspec.Struct, frozen=True):
     """The connection, a channel or a consumer ended; everything is rebuilt after `retry_in` seconds."""
 
     reason: str
     retry_in: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessStarted:
+class ProcessStarted(msgspec.Struct, frozen=True):
     """A pool process is ready for jobs."""
 
     pid: int
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessExited:
+class ProcessExited(msgspec.Struct, frozen=True):
     """A pool process ended; reason is crashed, killed or stopped."""
 
     pid: int
@@ -160,8 +146,7 @@ class ProcessExited:
     max_rss: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
+class WorkerReady(msgspec.Struct, frozen=True):
     """A worker consumes; everything a first look needs."""
 
     name: str
@@ -171,8 +156,7 @@ class WorkerReady:
     http: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerDraining:
+class WorkerDraining(msgspec.Struct, frozen=True):
     """A worker takes no more jobs; `running` are given `grace` seconds."""
 
     signal: str
@@ -180,8 +164,7 @@ class WorkerDraining:
     grace: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStopped:
+class WorkerStopped(msgspec.Struct, frozen=True):
     """A worker has stopped; `given_back` jobs were returned to their queues."""
 
     done: int
@@ -213,11 +196,17 @@ Subscriber = Callable[[Event], None]
 
 
 class Events:
-    """Hands every event to every subscriber, in the emitting thread; subscribers must be quick and must not raise."""
+    """Hands every event to every subscriber, in the emitting thread; subscribers must be quick.
+
+    What a subscriber raises is logged and disturbs nobody: no job is lost over a line in a log.
+    """
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = subscribers
 
     def emit(self, event: Event) -> None:
         for subscriber in self._subscribers:
-            subscriber(event)
+            try:
+                subscriber(event)
+            except Exception:
+                logging.getLogger("warren").exception("a subscriber to events raised at %r", event)

@@ -6,11 +6,11 @@ Any AMQP client may publish a job; so decoding trusts nothing and says exactly w
 import functools
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from warren.amqp.seam import Message
 from warren.limits import Limits
@@ -40,8 +40,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return self.indexes if self.indexes is not None else list(range(len(self.items or ())))
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One enqueued call of a task, or one chunk of a map; times are seconds since the epoch.
 
     Attributes:
@@ -73,7 +72,7 @@ class Job:
     wants_result: bool = True
     replays: int = 0
     limits: Limits | None = None
-    foreign: Mapping[str, object] = field(default_factory=dict)
+    foreign: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -185,30 +184,15 @@ def from_message(message: Message, queue: str, now: float) -> Job:
     Raises:
         Undecodable: it is no job; nothing of it was used.
     """
-    headers = _Headers(message.headers)
     body = _body(message.body)
-    enqueued_at = headers.seconds(ENQUEUED_AT, float(message.timestamp) if message.timestamp else now)
-    ready_at = headers.seconds("warren-ready-at", enqueued_at)
-    expires_at = headers.seconds("warren-expires-at", -1.0)
-    return Job(
-        id=message.message_id or new_id(now),
-        body=body,
-        queue=queue,
-        attempt=headers.count("warren-attempt", 1),
-        failures=headers.count("warren-failures", 0),
-        crashes=headers.count("warren-crashes", 0),
-        last_error=headers.text("warren-last-error"),
-        enqueued_at=enqueued_at,
-        ready_at=ready_at,
-        first_ready_at=headers.seconds("warren-first-ready-at", ready_at),
-        expires_at=expires_at if expires_at >= 0 else None,
-        priority=_priority(message, headers),
-        reply_to=message.reply_to,
-        wants_result=message.headers.get("warren-result") is not False,
-        replays=headers.count("warren-replays", 0),
-        limits=_limits(headers.text("warren-limits")),
-        foreign=foreign_headers(message.headers),
-    )
+    told, foreign = _told(message.headers)
+    told.setdefault("enqueued_at", float(message.timestamp) if message.timestamp else now)
+    told.setdefault("ready_at", told["enqueued_at"])
+    told.setdefault("first_ready_at", told["ready_at"])
+    if message.priority is not None:  # on its way through the delay levels a message has none of AMQP's
+        told["priority"] = message.priority
+    job_id, reply_to = message.message_id or new_id(now), message.reply_to
+    return Job(job_id, body, queue, reply_to=reply_to, foreign=foreign, **told)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -222,7 +206,7 @@ def foreign_headers(headers: Mapping[str, object]) -> dict[str, object]:
     kept: dict[str, object] = {}
     room = _FOREIGN_HEADERS_BYTES
     for name, value in headers.items():
-        if name.startswith(("warren-", "x-")) or not isinstance(value, str | int | bool):
+        if name.startswith(_OURS) or not isinstance(value, str | int | bool):
             continue
         room -= len(name.encode()) + (len(value.encode()) if isinstance(value, str) else 8)
         if room >= 0:
@@ -252,36 +236,62 @@ def _are_places(indexes: list[int], items: list[msgspec.Raw] | None) -> bool:
     return items is not None and len(items) == len(indexes) == len(set(indexes)) and min(indexes, default=0) >= 0
 
 
-def _priority(message: Message, headers: "_Headers") -> int | None:
-    """On its way through the delay levels a message has none of AMQP's."""
-    if message.priority is not None or "warren-priority" not in headers.values:
-        return message.priority
-    return headers.count("warren-priority", 0)
+def _told(headers: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, object]]:
+    """Return what our headers tell of a job, by its fields, and the foreign headers."""
+    told: dict[str, Any] = {}
+    foreign = False
+    for name, value in headers.items():
+        if (known := _HEADERS.get(name)) is not None:
+            field, read = known
+            told[field] = read(name, value)
+        elif not name.startswith(_OURS):
+            foreign = True
+    return told, foreign_headers(headers) if foreign else {}
 
 
-def _limits(text: str) -> Limits | None:
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Undecodable("undecodable", f"header {name!r} is {value!r:.60}, expected a whole number")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
+    return _count(name, value) / 1000
+
+
+def _text(_: str, value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _limits(name: str, value: object) -> Limits | None:
+    text = _text(name, value)
     try:
         return msgspec.json.decode(text, type=Limits) if text else None
     except msgspec.MsgspecError as error:
         raise Undecodable("undecodable", f"header 'warren-limits' is not understood: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Headers:
-    values: Mapping[str, object]
+def _is_wanted(_: str, value: object) -> bool:
+    return value is not False
 
-    def count(self, name: str, default: int) -> int:
-        value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise Undecodable("undecodable", f"header {name!r} is {value!r:.60}, expected a whole number")
-        return value
 
-    def seconds(self, name: str, default: float) -> float:
-        return self.count(name, 0) / 1000 if name in self.values else default
-
-    def text(self, name: str) -> str:
-        value: Any = self.values.get(name, "")
-        return value if isinstance(value, str) else ""
+_HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
+    "warren-attempt": ("attempt", _count),
+    "warren-failures": ("failures", _count),
+    "warren-crashes": ("crashes", _count),
+    "warren-replays": ("replays", _count),
+    "warren-priority": ("priority", _count),
+    "warren-enqueued-at": ("enqueued_at", _seconds),
+    "warren-ready-at": ("ready_at", _seconds),
+    "warren-first-ready-at": ("first_ready_at", _seconds),
+    "warren-expires-at": ("expires_at", _seconds),
+    "warren-last-error": ("last_error", _text),
+    "warren-limits": ("limits", _limits),
+    "warren-result": ("wants_result", _is_wanted),
+}
+"""The field each header tells of, and how it is read."""
+_OURS = ("warren-", "x-")
+"""How the names of our own and of the broker's headers begin."""
 
 
 def _millis(seconds: float) -> int:

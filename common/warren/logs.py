@@ -90,15 +90,15 @@ def configure(level: str, form: str) -> None:
 
 
 class LogSubscriber:
-    """Writes one line per event."""
+    """Writes one line per event, by the configuration there is when it is made."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger("warren")
+        self._log = structlog.get_logger("warren").bind()
 
     def __call__(self, event: Event) -> None:
         level, text = _line(event)
         if self._log.is_enabled_for(level):
-            told = {name: getattr(event, name) for name in event.__match_args__}
+            told = {name: getattr(event, name) for name in event.__struct_fields__}
             self._log.log(level, text, **{name: value for name, value in told.items() if value not in ("", None)})
 
 

@@ -1,11 +1,11 @@
 """Dead letters: the job as it came with its evidence, whoever wrote it; revived they begin anew."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.common.strategies import jobs, moments, plain, texts
 
 from warren.amqp.seam import Message

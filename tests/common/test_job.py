@@ -1,12 +1,12 @@
 """A job's message: whatever we write we read back, and whatever others write is a job or says why not."""
 
 import uuid
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.common.strategies import jobs, moments, plain, texts
 
 from warren.amqp.seam import Message
@@ -33,6 +33,20 @@ def refusal(body: bytes | object = b'{"task": "m:f"}', /, **headers: object) -> 
 
 
 @given(jobs)
+def test_times_that_say_nothing_new_are_left_out_and_read_back() -> None:
+    plain = Job("id", Body("m:f"), "q", enqueued_at=5.0, ready_at=5.0, first_ready_at=5.0)
+    retried = replace(plain, ready_at=9.0)
+    assert {name for name in to_message(plain).headers if name.endswith("-at")} == {"warren-enqueued-at"}
+    assert {name for name in to_message(retried).headers if name.endswith("-at")} == {
+        "warren-enqueued-at",
+        "warren-ready-at",
+        "warren-first-ready-at",
+    }
+    for job in (plain, retried):
+        found = from_message(to_message(job), "q", NOW)
+        assert (found.enqueued_at, found.ready_at, found.first_ready_at) == (5.0, job.ready_at, 5.0)
+
+
 def test_a_job_survives_its_message(job: Job) -> None:
     found = from_message(to_message(job), job.queue, NOW)
     assert plain(found.body) == plain(job.body)

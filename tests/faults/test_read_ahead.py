@@ -43,7 +43,7 @@ def test_long_jobs_after_short_ones_are_left_to_other_workers(broker: Broker, na
     ):
         assert counts() == (0, 2)
         producer.enqueue_many(jobs.record_quietly.call(str(short), number) for number in range(SHORT))
-        eventually(lambda: len(written(short)) == SHORT and counts() == (0, 34), message="it reads ahead")
+        eventually(lambda: len(written(short)) == SHORT and counts()[1] > 2, message="it reads ahead")
         handles = producer.enqueue_many(jobs.record.call(str(long), number, until=gate.path) for number in range(LONG))
         eventually(lambda: counts() == (LONG - 2, 2), message="what it cannot start is in the queue again")
         with running_worker(broker.url, namespace, tmp_path, processes=2):

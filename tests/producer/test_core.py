@@ -1,6 +1,5 @@
 """Calls become messages and results become values; nothing here does I/O."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.producer.hands import NAMES, NOW, double, ended, job_of, later, silent
 
 from warren import delay, errors

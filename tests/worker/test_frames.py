@@ -21,7 +21,7 @@ from warren.worker.frames import (
     Run,
     Stop,
     TaskInfo,
-    ToProcess,
+    Turn,
     Unit,
     Unpacker,
     pack,
@@ -56,7 +56,7 @@ from_process: st.SearchStrategy[Any] = st.one_of(
     st.builds(Counted, st.lists(families, max_size=2)),
 )
 units = st.builds(Unit, st.integers(0, 2**40), st.lists(st.integers(0, 10**6), max_size=3), st.binary(max_size=20))
-to_process: st.SearchStrategy[Any] = st.just(Stop()) | st.builds(
+runs = st.builds(
     Run,
     texts,
     texts,
@@ -69,6 +69,7 @@ to_process: st.SearchStrategy[Any] = st.just(Stop()) | st.builds(
     st.none() | units,
     st.none() | st.builds(Limits, attempts=st.none() | st.integers(1, 9), timeout=st.none() | numbers),
 )
+to_process = st.builds(Turn, st.integers(0, 255), st.just(Stop()) | runs)
 
 
 @deterministic
@@ -82,8 +83,8 @@ def test_what_a_process_says_arrives_byte_by_byte(sent: list[FromProcess]) -> No
 
 @deterministic
 @given(sent=st.lists(to_process, max_size=4), cuts=st.lists(st.integers(1, 200), max_size=20))
-def test_what_a_process_is_told_arrives_however_it_is_cut(sent: list[ToProcess], cuts: list[int]) -> None:
-    data, unpacker, found = b"".join(map(pack, sent)), Unpacker(ToProcess), []
+def test_what_a_process_is_told_arrives_however_it_is_cut(sent: list[Turn], cuts: list[int]) -> None:
+    data, unpacker, found = b"".join(map(pack, sent)), Unpacker(Turn), []
     for cut in cuts:
         found += unpacker.feed(data[:cut])
         data = data[cut:]
@@ -109,4 +110,4 @@ def test_a_long_message_is_one_message() -> None:
 
 def test_what_is_of_the_other_direction_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        Unpacker(FromProcess).feed(pack(Stop()))
+        Unpacker(FromProcess).feed(pack(Turn(0, Stop())))

@@ -12,7 +12,8 @@ from warren.amqp.seam import Delivery, Message, Settle, cancelled
 from warren.events import Events
 from warren.job import Job, from_message
 from warren.topology import Names
-from warren.worker.execution import Execution
+from warren.worker.assignment import Assignment
+from warren.worker.execution import Execution, Then
 from warren.worker.intake import Intake
 from warren.worker.plan import Plan
 from warren.worker.read_ahead import ReadAhead
@@ -67,21 +68,38 @@ class FakeRunner:
 
     def __init__(self, processes: int) -> None:
         self.begun: list[str] = []
-        self._free = asyncio.Semaphore(processes)
-        self._ends: dict[str, asyncio.Event] = {}
+        self.pool = self
+        self._free = processes
+        self._waiting: list[tuple[Assignment, Execution, Job, Then]] = []
+        self._running: dict[str, tuple[Execution, Then]] = {}
 
     def accept(self, message: Message, queue: str) -> Job:
         return from_message(message, queue, 0.0)
 
-    async def run(self, execution: Execution, job: Job) -> Plan:
-        async with self._free:
-            execution.started = 1.0
-            self.begun.append(job.id)
-            await self._ends.setdefault(job.id, asyncio.Event()).wait()
-        return Plan("done", ())
+    def start(self, execution: Execution, job: Job, then: Then) -> Assignment:
+        assignment = Assignment(cast("Any", job), cast("Any", None), alone=False)
+        self._waiting.append((assignment, execution, job, then))
+        self._go_on()
+        return assignment
+
+    def take_back(self) -> None:
+        """Nothing lies anywhere."""
 
     def end(self, number: int) -> None:
-        self._ends.setdefault(str(number), asyncio.Event()).set()
+        execution, then = self._running.pop(str(number))
+        self._free += 1
+        execution.plan = Plan("done", ())
+        then(None)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._free and self._waiting:
+            assignment, execution, job, then = self._waiting.pop(0)
+            if not assignment.withdrawn:
+                self._free -= 1
+                execution.started = 1.0
+                self.begun.append(job.id)
+                self._running[job.id] = execution, then
 
 
 class Scene:

@@ -3,12 +3,12 @@
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from warren import dead_letter, delay, result
 from warren.amqp.seam import Message

@@ -9,8 +9,10 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from warren.amqp.memory_broker import Broker
 from warren.amqp.memory_queues import Consumer

@@ -1,8 +1,9 @@
 """What a dead-lettered message carries: RabbitMQ's record of its deaths (rabbitmq.com/docs/dlx#effects)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from warren.amqp.memory_queues import Stored
 from warren.amqp.seam import Message

@@ -7,7 +7,9 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from warren.amqp.seam import Delivery, Message, StreamFrom, StreamOffset, StreamStart
 from warren.topology import Queue

@@ -7,10 +7,10 @@ a text, whole number or bool is still pika's to encode.
 import functools
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import pika.data
+from msgspec.structs import replace
 
 from warren.amqp.seam import Copy, Form, Letter, Message, Settle
 

@@ -8,16 +8,17 @@ Three engines satisfy the protocol: pika, aio-pika and memory; one conformance s
 import asyncio
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from warren.topology import Binding, Exchange, Queue
 
 Headers = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What is published or delivered: a body and the AMQP properties that Warren uses.
 
     Always published persistent (delivery mode 2). `timestamp` is in whole seconds since the epoch, `expiration` in milliseconds.
@@ -33,11 +34,10 @@ class Message:
     reply_to: str | None = None
     correlation_id: str | None = None
     app_id: str | None = None
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Form:
+class Form(msgspec.Struct, frozen=True, eq=False):
     """What many messages have in common; each fills in its body, its id and its time.
 
     Attributes:
@@ -49,9 +49,8 @@ class Form:
     stamp: str
 
 
-@dataclass(slots=True, eq=False)
-class Copy:
-    """A form filled in: a message that an engine may write without making it first. Not frozen: that would cost as much."""
+class Copy(msgspec.Struct, frozen=True, eq=False):
+    """A form filled in: a message that an engine may write without making it first."""
 
     form: Form
     message_id: str
@@ -61,7 +60,7 @@ class Copy:
     def message(self) -> Message:
         """Return it as the message that it is."""
         sample, stamp = self.form.sample, {self.form.stamp: self.millis}
-        return replace(
+        return msgspec.structs.replace(
             sample,
             body=self.body,
             message_id=self.message_id,
@@ -73,8 +72,7 @@ class Copy:
 Letter = Message | Copy
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """A message handed to a consumer, not settled yet.
 
     `queue` is the broker's name of the queue it was consumed from; `channel` and `tag` belong to the engine and are

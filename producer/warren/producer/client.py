@@ -4,8 +4,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from warren.amqp.seam import Message
 from warren.errors import ResultTimeout

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from warren import delay, result
 from warren.amqp.seam import Copy, Form, Letter, Message
@@ -25,8 +25,7 @@ _KINDS = 256
 """Kept at most; `task.options(...)` makes a new task each time."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, eq=False):
     """What all jobs of a task have in common that this producer enqueues.
 
     Attributes:
@@ -41,9 +40,8 @@ class Kind:
     form: Form
 
 
-@dataclass(slots=True, eq=False)
-class Outgoing:
-    """A job ready to be published; not frozen, as that would cost as much as composing it."""
+class Outgoing(msgspec.Struct, frozen=True, eq=False):
+    """A job ready to be published."""
 
     kind: Kind
     id: str

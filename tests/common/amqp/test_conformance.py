@@ -1,9 +1,9 @@
 """What every engine promises about publishing and consuming; the same tests run on memory, pika and aio-pika."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.common.amqp.harness import DEADLINE_SECONDS, Inbox, Side, error_of, eventually, loss, scenario
 
 from warren.amqp.seam import ChannelRefused, ConnectionLost, Copy, Depth, Form, Message, Returned, Settle, SomeFailed

@@ -27,17 +27,13 @@ from warren.worker.frames import (
     Progress,
     Ready,
     Run,
-    Stop,
     TaskInfo,
-    ToProcess,
-    Unpacker,
     pack,
 )
 from warren.worker.journal import Journal
+from warren.worker.turns import Inbox
 from warren.worker.unit import run_unit
 from warren.worker.user_metrics import Differences
-
-_READ_BYTES = 65536
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -53,10 +49,10 @@ class Setup(msgspec.Struct, frozen=True):
 class Child:
     """The process's side of the socket."""
 
-    def __init__(self, wire: socket.socket, journal: Journal) -> None:
+    def __init__(self, wire: socket.socket, journal: Journal, inbox: Inbox) -> None:
         self._wire = wire
         self._journal = journal
-        self._unpacker = Unpacker(ToProcess)
+        self._inbox = inbox
         self._attempts = Attempts()
         self._metrics = Differences(_own_registry())
         self._last_progress = 0.0
@@ -70,11 +66,8 @@ class Child:
             self._send(Broken(str(failure)))
             return
         self._send(Ready([_info(task) for task in tasks.values()]))
-        while data := self._wire.recv(_READ_BYTES):
-            for message in self._unpacker.feed(data):
-                if isinstance(message, Stop):
-                    return
-                self._run(tasks, message)
+        while isinstance(message := self._inbox.take(), Run):
+            self._run(tasks, message)
 
     def _run(self, tasks: Mapping[str, Task[..., Any]], run: Run) -> None:
         task, body = tasks.get(run.task), _BODY.decode(run.body)
@@ -134,7 +127,7 @@ def main(wire: socket.socket, setup: Setup) -> None:
         signal.signal(number, lambda *_: None)
     sys.path[:] = setup.path
     logs.configure(setup.log_level, setup.log_format)
-    Child(wire, Journal.received_from(wire)).serve(setup.modules)
+    Child(wire, Journal.received_from(wire), Inbox.received_from(wire)).serve(setup.modules)
 
 
 def _info(task: Task[..., Any]) -> TaskInfo:

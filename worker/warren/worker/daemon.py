@@ -76,17 +76,18 @@ class Worker:
         self._sums = Sums(self._metrics)
         registry.register(self._sums)
         self._events = Events(*([on_event] if on_event else []), self._metrics)
+        # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
+        ahead = ReadAhead(len(lanes), self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
         self._pool = Pool(
             len(lanes),
             _setup(modules, self.settings),
             self._events,
             on_counted=lambda counted: self._sums.add(counted.families),
+            depth=lambda: ahead.each,
         )
         self._metrics.show_slots(lambda: self._pool.counts)
         names, limit = Names(self.settings.namespace), self.settings.payload_limit
         planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
-        # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
-        ahead = ReadAhead(len(lanes), self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
         runner = Runner(self._pool, planner, self._events, clock.wall, limit, ahead)
         self._outlet = Outlet(self.settings, self.name)
         deadline, doubt = self.settings.publish_timeout, 3.0 * self.settings.heartbeat

@@ -11,16 +11,18 @@ from warren.amqp.seam import Delivery, Message
 from warren.clock import Clock
 from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStarted
 from warren.job import Job, Undecodable, encode_body, from_message
-from warren.outcome import Expired, Outcome, Rejected, label
-from warren.worker.fanout import Interrupted, Pace, charged, run_chunk
+from warren.outcome import Crashed, Expired, Outcome, Rejected, label
+from warren.worker.assignment import Assignment
+from warren.worker.fanout import Interrupted, Pace, is_ours, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
-from warren.worker.process import ProcessDied
 from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 
 Key = tuple[str, int, int, int]
+Then = Callable[[Exception | None], None]
+"""Called when an execution has its plan; or with why it has none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -81,60 +83,64 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - called from a client library's callback, and anybody writes messages
             return self._refuse(message, queue, "undecodable", f"{type(error).__name__}: {error}")
 
-    async def run(self, execution: Execution, job: Job) -> Plan:
-        """Run a job and plan what follows.
+    def start(self, execution: Execution, job: Job, then: Then) -> Assignment | None:
+        """Have a plain job run and planned; returns what can be withdrawn until it has begun, if it is to run at all."""
+        info = self._runnable(execution, job)
+        if info is None:
+            then(None)
+            return None
+        run = _run_of(job, execution.delivery.message.body, self.clock())
+        work = _Plain(self, execution, job, info.max_crashes, then)
+        return self.pool.submit(run, work, kill_after=info.kill_after)
+
+    async def run_chunk(self, execution: Execution, job: Job) -> None:
+        """Run a chunk's items and plan what follows.
 
         Raises:
             Interrupted: the worker stops.
         """
-        info = self.pool.tasks.get(job.task)
-        refusal = self._refusal(job, info)
-        if refusal is not None or info is None:
-            outcome = refusal or Rejected("unknown_task", job.task)
-            detail = (
-                outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
-            )
-            reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
-            self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, detail))
-            return self.planner.single(job, outcome, MAX_CRASHES, self.clock())
-
-        def on_start() -> None:
-            if not execution.started:
-                execution.started = time.monotonic()
-                waited = max(0.0, self.clock() - job.ready_at)
-                self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
-
+        info = self._runnable(execution, job)
+        if info is None:
+            return
+        body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
+        pace = self.paces.setdefault(job.task, Pace())
+        run = _run_of(job, body, self.clock())
         try:
-            plan = await self._attempt(execution.delivery.message.body, job, info, on_start)
+            outcomes = await run_chunk(self.pool, run, job.body, info, lambda: self.started(execution, job), pace=pace)
         except Interrupted:
             if execution.started:
                 self.events.emit(JobInterrupted(job.id, job.task, job.queue))
             raise
-        seconds = time.monotonic() - execution.started
+        plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
+        self.ended(execution, job, plan, time.monotonic() - execution.started)
+
+    def started(self, execution: Execution, job: Job) -> None:
+        """Take note that a process begins a job."""
+        if not execution.started:
+            execution.started = time.monotonic()
+            waited = max(0.0, self.clock() - job.ready_at)
+            self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
+
+    def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float) -> None:
+        """Take note what a job came to."""
+        execution.plan = plan
         self.ahead.took(seconds)
         self.events.emit(
             JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
         )
-        return plan
 
-    async def _attempt(self, body: bytes, job: Job, info: TaskInfo, on_start: Callable[[], None]) -> Plan:
-        info = _limited(info, job)
-        if job.body.items is not None:
-            body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
-            pace = self.paces.setdefault(job.task, Pace())
-            outcomes = await run_chunk(self.pool, _run_of(job, body, self.clock()), job.body, info, on_start, pace=pace)
-            return self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
-        found: list[Outcome] = []
-
-        def ended(message: Ended) -> None:
-            found.append(message.outcome)
-
-        try:
-            run = _run_of(job, body, self.clock())
-            await self.pool.run(run, ended, on_start=on_start, kill_after=info.kill_after)
-        except ProcessDied as died:
-            found.append(charged(died.crash))
-        return self.planner.single(job, found[0], info.max_crashes, self.clock())
+    def _runnable(self, execution: Execution, job: Job) -> TaskInfo | None:
+        """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
+        info = self.pool.tasks.get(job.task)
+        refusal = self._refusal(job, info)
+        if refusal is None and info is not None:
+            return _limited(info, job)
+        outcome = refusal or Rejected("unknown_task", job.task)
+        detail = outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
+        reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
+        self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, detail))
+        execution.plan = self.planner.single(job, outcome, MAX_CRASHES, self.clock())
+        return None
 
     def _refusal(self, job: Job, info: TaskInfo | None) -> Outcome | None:
         if info is None:
@@ -149,6 +155,46 @@ class Runner:
         job_id = plan.publishes[0].message.message_id or ""
         self.events.emit(JobRefused(job_id, "", queue, "rejected", reason, detail))
         return plan
+
+
+@dataclass(slots=True, eq=False)
+class _Plain:
+    """A plain job while it is run."""
+
+    runner: Runner
+    execution: Execution
+    job: Job
+    max_crashes: int
+    then: Then
+    last: Ended | None = None
+
+    def started(self) -> None:
+        self.runner.started(self.execution, self.job)
+
+    def ended(self, message: Ended) -> None:
+        self.last = message
+
+    def over(self, crash: Crashed | None) -> None:
+        try:
+            self._plan(crash)
+        except Exception as error:  # noqa: BLE001 - Interrupted, or a bug, which is the owner's to tell
+            self.then(error)
+        else:
+            self.then(None)
+
+    def _plan(self, crash: Crashed | None) -> None:
+        runner, job, last = self.runner, self.job, self.last
+        if last is not None:
+            outcome, seconds = last.outcome, last.seconds
+        else:
+            assert crash is not None
+            if is_ours(crash):
+                runner.events.emit(JobInterrupted(job.id, job.task, job.queue))
+                raise Interrupted
+            outcome, seconds = crash, time.monotonic() - self.execution.started
+        runner.ended(
+            self.execution, job, runner.planner.single(job, outcome, self.max_crashes, runner.clock()), seconds
+        )
 
 
 def _limited(info: TaskInfo, job: Job) -> TaskInfo:

@@ -13,10 +13,10 @@ import msgspec
 
 from warren.job import Body
 from warren.outcome import Crashed, Done
+from warren.worker.assignment import ProcessDied
 from warren.worker.chunk import Outcomes
 from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
-from warren.worker.process import ProcessDied
 from warren.worker.supervisor import NURSERY_DIED
 from warren.worker.unit import UNIT_SECONDS
 
@@ -33,15 +33,9 @@ class Interrupted(Exception):
     """The process was taken away through no fault of its job: what it ran is given back, not charged."""
 
 
-def charged(crash: Crashed) -> Crashed:
-    """Return a crash that is the job's own doing.
-
-    Raises:
-        Interrupted: it was ours: the worker stops, or the pool broke.
-    """
-    if crash.killed_for in {STOPPING, NURSERY_DIED}:
-        raise Interrupted
-    return crash
+def is_ours(crash: Crashed) -> bool:
+    """Tell whether a process died of the worker's stopping or of a broken pool, and not of its job."""
+    return crash.killed_for in {STOPPING, NURSERY_DIED}
 
 
 class Pace:
@@ -111,7 +105,9 @@ class _Chunk:
                 msgspec.structs.replace(self._run, unit=unit), ended, on_start=on_start, kill_after=info.kill_after
             )
         except ProcessDied as died:
-            crash = charged(died.crash)
+            crash = died.crash
+            if is_ours(crash):
+                raise Interrupted from died
             if told < len(items):
                 self.outcomes.others[unit.places[told]] = crash
                 told += 1

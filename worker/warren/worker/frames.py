@@ -57,6 +57,13 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """To a process: end now; sent when it is idle."""
 
 
+class Turn(msgspec.Struct, frozen=True, array_like=True):
+    """To a process: what it shall do when it is the turn of this frame's number."""
+
+    number: int
+    message: Run | Stop
+
+
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """From a process: the modules are imported, these are their tasks."""
 
@@ -112,11 +119,10 @@ class Family(msgspec.Struct, frozen=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-ToProcess = Run | Stop
 FromProcess = Ready | Broken | Ended | Progress | Counted
 
 
-def pack(message: ToProcess | FromProcess) -> bytes:
+def pack(message: Turn | FromProcess) -> bytes:
     """Return a message as a frame."""
     body = msgspec.msgpack.encode(message)
     return _LENGTH.pack(len(body)) + body

@@ -5,14 +5,16 @@ when what waits has not moved for as long as it may wait, it goes back to its qu
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
 from warren.amqp.seam import Delivery, cancelled
 from warren.job import Job
 from warren.topology import Names
+from warren.worker.assignment import Assignment
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.fanout import Interrupted
 from warren.worker.lanes import Lanes, may_be_returned
@@ -41,7 +43,10 @@ class Intake:
         self._ahead = ahead
         self._lanes = Lanes(queues, ahead, lambda: (execution.lane for execution in self._working), self._deliver)
         self._processes = len(queues)
-        self._working: dict[Execution, asyncio.Task[None]] = {}
+        self._working: dict[Execution, asyncio.Task[None] | Assignment | None] = {}
+        """What they are waiting for."""
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -59,25 +64,27 @@ class Intake:
         """Hear why a session ended."""
         deleted = [queue for queue in set(self._lanes.queues) if reason == cancelled(self._names.queue(queue))]
         self._settler.lost(session, deleted[0] if deleted else None)
-        self._cancel(execution for execution in self._waiting() if not execution.orphaned)
+        self._withdraw(execution for execution in self._waiting() if not execution.orphaned)
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
         await self._lanes.drain()
-        self._cancel(self._waiting())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                hurried = asyncio.ensure_future(hurry.wait())
-                while self._working and not hurried.done():
-                    await asyncio.wait([hurried, *self._working.values()], return_when=asyncio.FIRST_COMPLETED)
-                hurried.cancel()
+        self._withdraw(self._waiting())
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._idle, hurry)]
+        await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for each in ends:
+            each.cancel()
 
     async def finish(self, seconds: float) -> None:
-        """Wait for executions whose processes were taken away to be given back."""
-        if self._working:
-            await asyncio.wait(self._working.values(), timeout=seconds)
-        for task in self._working.values():
-            task.cancel()
+        """Wait for executions whose processes were taken away to be given back; so is what is left then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        for execution, waits_for in list(self._working.items()):
+            if isinstance(waits_for, asyncio.Task):
+                waits_for.cancel()
+            else:
+                self._give_back(execution)
 
     def _deliver(self, session: Session, lane: int, delivery: Delivery) -> None:
         """The consumers' callback: only begins work."""
@@ -95,38 +102,84 @@ class Intake:
             self._lanes.balance()  # a known job may have come by another lane than before
 
     def _start(self, execution: Execution, job: Job | None) -> None:
-        task = asyncio.get_running_loop().create_task(self._work(execution, job))
-        self._working[execution] = task
-        task.add_done_callback(lambda done: self._end(execution, done))
+        """Have it run, planned and settled; what has a plan already is settled."""
+        self._working[execution] = None
+        self._idle.clear()
+        if execution.plan is not None or job is None:
+            self._planned(execution)
+        elif job.body.items is not None:
+            self._await(execution, self._run_chunk(execution, job))
+        else:
+            assignment = self._runner.start(execution, job, partial(self._planned, execution))
+            if assignment is not None:
+                self._working[execution] = assignment
         if self._watch is None and len(self._working) > self._processes:
             self._watch_waiting()
 
-    async def _work(self, execution: Execution, job: Job | None) -> None:
-        """The way of one job: run, plan, settle."""
+    async def _run_chunk(self, execution: Execution, job: Job) -> None:
         try:
-            if execution.plan is None:
-                assert job is not None
-                execution.plan = await self._runner.run(execution, job)
+            await self._runner.run_chunk(execution, job)
         except (Interrupted, asyncio.CancelledError):
-            self._settler.give_back(execution)
-            self.given_back += 1
+            self._give_back(execution)
             return
+        await self._settle(execution)
+
+    def _planned(self, execution: Execution, error: Exception | None = None) -> None:
+        """Settle an execution that has its plan, at once if nothing is to be published first."""
+        try:
+            if execution not in self._working:
+                pass  # given back when its process took too long to die
+            elif isinstance(error, Interrupted):
+                self._give_back(execution)
+            elif error is not None:
+                self._give_up(execution, error)
+            elif self._settler.settle_at_once(execution):
+                self.done += 1
+                self._end(execution)
+            else:
+                self._await(execution, self._settle(execution))
+        except Exception as bug:  # noqa: BLE001 - what called this shall not end by it
+            self._give_up(execution, bug)
+
+    async def _settle(self, execution: Execution) -> None:
         await self._settler.settle(execution)
         self.done += 1
 
-    def _end(self, execution: Execution, task: "asyncio.Task[None]") -> None:
-        self._working.pop(execution, None)
-        if task.cancelled():
+    def _await(self, execution: Execution, rest: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(rest)
+        self._working[execution] = task
+        task.add_done_callback(lambda done: self._awaited(execution, done))
+
+    def _awaited(self, execution: Execution, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() and execution.plan is None:
+            self._give_back(execution)
+        elif task.cancelled():
             self._settler.park(execution)
         elif (error := task.exception()) is not None:
-            structlog.get_logger("warren").error(
-                "a bug in Warren: a job could not be handled and goes back to its queue; please report it",
-                job_id=execution.key[0],
-                task=execution.task,
-                exc_info=error,
-            )
-            self._settler.give_up(execution)
-        self._lanes.balance()
+            self._give_up(execution, error)
+        self._end(execution)
+
+    def _give_back(self, execution: Execution) -> None:
+        self._settler.give_back(execution)
+        self.given_back += 1
+        self._end(execution)
+
+    def _give_up(self, execution: Execution, error: BaseException) -> None:
+        structlog.get_logger("warren").error(
+            "a bug in Warren: a job could not be handled and goes back to its queue; please report it",
+            job_id=execution.key[0],
+            task=execution.task,
+            exc_info=error,
+        )
+        self._settler.give_up(execution)
+        self._end(execution)
+
+    def _end(self, execution: Execution) -> None:
+        if execution in self._working:
+            del self._working[execution]
+            if not self._working:
+                self._idle.set()
+            self._lanes.balance()
 
     def _watch_waiting(self) -> None:
         """Look at the first that waits again when it should have begun."""
@@ -146,13 +199,20 @@ class Intake:
         if unfinished > self._processes:
             surplus = {each for each in waiting[self._processes - unfinished :] if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in self._working if execution not in surplus)
-            self._lanes.close_all_but(kept, then=lambda: self._cancel(surplus))
+            self._lanes.close_all_but(kept, then=lambda: self._withdraw(surplus))
 
     def _waiting(self) -> list[Execution]:
         return [execution for execution in self._working if not execution.started and execution.plan is None]
 
-    def _cancel(self, executions: Iterable[Execution]) -> None:
-        """Have those that have not begun meanwhile given back."""
+    def _withdraw(self, executions: Iterable[Execution]) -> None:
+        """Have those that have not begun given back."""
+        self._runner.pool.take_back()
         for execution in list(executions):
-            if not execution.started and execution in self._working:
-                self._working[execution].cancel()
+            waits_for = self._working.get(execution)
+            if execution.started:
+                continue
+            if isinstance(waits_for, Assignment):
+                waits_for.withdrawn = True
+                self._give_back(execution)
+            elif waits_for is not None:
+                waits_for.cancel()

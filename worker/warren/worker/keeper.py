@@ -32,7 +32,7 @@ class Exit:
 
 
 @dataclass(slots=True)
-class Listeners:
+class News:
     """Who is told what; called on the loop."""
 
     started: Callable[[int, int], None]
@@ -47,9 +47,9 @@ class Listeners:
 class Keeper:
     """Talks to one nursery."""
 
-    def __init__(self, setup: child.Setup, listeners: Listeners) -> None:
+    def __init__(self, setup: child.Setup, news: News) -> None:
         ours, theirs = socket.socketpair()
-        self._listeners = listeners
+        self._news = news
         self._control = ours
         self._buffer = b""
         command = [
@@ -98,7 +98,7 @@ class Keeper:
             self._loop.remove_reader(self._control)
             self._control.close()
             self._reaping = self._loop.run_in_executor(None, self._program.wait)  # it ends now, if it has not yet
-            self._listeners.gone()
+            self._news.gone()
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
@@ -106,10 +106,10 @@ class Keeper:
 
     def _hear(self, news: dict[str, Any]) -> None:
         if "started" in news:
-            self._listeners.started(news["started"], news["pid"])
+            self._news.started(news["started"], news["pid"])
         elif "failed" in news:
-            self._listeners.failed(news["failed"], news["error"])
+            self._news.failed(news["failed"], news["error"])
         else:
             status = news["status"]
             number, code = (-status, None) if status < 0 else (None, status)
-            self._listeners.exited(Exit(news["exited"], number, code, news["max_rss"]))
+            self._news.exited(Exit(news["exited"], number, code, news["max_rss"]))

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from warren import dead_letter, delay, result
 from warren.amqp.seam import Message
@@ -21,8 +22,7 @@ MAX_CRASHES = 3
 """For a job whose task is not known here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     """One message to be confirmed before the ack; `queue` is declared if it must be."""
 
     message: Message
@@ -32,16 +32,14 @@ class Publish:
     delayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Buried:
+class Buried(msgspec.Struct, frozen=True):
     """That a dead letter is among the publishes, and why."""
 
     reason: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What an execution comes to: publishes in order, then the ack."""
 
     outcome: str

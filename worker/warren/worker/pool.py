@@ -1,24 +1,32 @@
-"""The pool: gives each unit of work to a free process, and knows which process holds what."""
+"""The pool: gives each unit of work to a process, and takes back what must not wait for it."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 from warren.events import Events
+from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.child import Setup
 from warren.worker.frames import Counted, Ended, Run, TaskInfo
-from warren.worker.process import OnEnded, PoolProcess
+from warren.worker.process import PoolProcess
 from warren.worker.supervisor import Hooks, Supervisor
+
+_BRISK_SECONDS = 0.02
+"""Nothing is given to a process that has been at its job for longer."""
+_EVEN_SECONDS = 0.002
+"""So long may one process be free while others hold more than they run."""
 
 
 class Pool:
-    """Runs units of work, one per process at a time, first come first served.
+    """Runs units of work, first come first served.
 
     Args:
         size: processes.
         setup: what each is told.
         events: hears of starts and ends.
         on_counted: given the metrics that tasks counted.
+        depth: returns how many jobs a process may hold now, the running one among them.
     """
 
     def __init__(
@@ -28,11 +36,16 @@ class Pool:
         events: Events,
         *,
         on_counted: Callable[[Counted], None],
+        depth: Callable[[], int] = lambda: 1,
     ) -> None:
         self.size = size
-        self._supervisor = Supervisor(size, setup, events, Hooks(self._release, on_counted))
+        self._supervisor = Supervisor(size, setup, events, Hooks(self._rested, self._returned, on_counted))
+        self._depth = depth
+        self._waiting: deque[Assignment] = deque()
         self._free: deque[PoolProcess] = deque()
-        self._waiters: deque[asyncio.Future[PoolProcess]] = deque()
+        self._slot = 0
+        """Of the process that is asked next whether it takes one more."""
+        self._evening: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Start all processes; returns when the first can run jobs.
@@ -55,90 +68,112 @@ class Pool:
     def counts(self) -> tuple[int, int, int]:
         """Processes that are free, busy, starting; may be asked from any thread."""
         processes = list(self._supervisor.processes.values())
-        busy = sum(process.busy for process in processes)
-        free = sum(process.ready and process.alive and not process.busy for process in processes)
+        busy = sum(bool(process.held) for process in processes)
+        free = sum(process.ready and process.alive and not process.held for process in processes)
         return free, busy, self.size - busy - free
 
-    async def run(
-        self, run: Run, on_ended: OnEnded, *, on_start: Callable[[], None], kill_after: float | None = None
-    ) -> None:
-        """Run a unit on the next free process.
+    def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
+        """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
 
         Args:
             run: a job, or items of one.
-            on_ended: told each outcome, on the loop.
-            on_start: called when a process has it.
+            work: hears what becomes of it.
             kill_after: seconds for one outcome, after which the process is killed.
+        """
+        assignment = Assignment(run, work, alone=run.unit is not None or kill_after is not None)
+        if kill_after is not None:
+            assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
+        self._waiting.append(assignment)
+        self._hand_out()
+        return assignment
+
+    async def run(
+        self,
+        run: Run,
+        on_ended: Callable[[Ended], None],
+        *,
+        on_start: Callable[[], None],
+        kill_after: float | None = None,
+    ) -> None:
+        """As `submit`, and wait for its end; cancelled before it is begun, it never is.
 
         Raises:
             ProcessDied: the process ended before the last outcome.
         """
-        process = await self._acquire()
-        clock = None
-        if kill_after is not None:
-            clock = _KillClock(
-                kill_after, lambda: self._supervisor.kill(process, f"over its kill_after of {kill_after} s")
-            )
-            on_ended = clock.restarted_by(on_ended)
+        work = Awaited(on_start, on_ended)
+        assignment = self.submit(run, work, kill_after=kill_after)
         try:
-            running = process.begin(run, on_ended)
-            on_start()
-            await running
+            await work.done
         finally:
-            process.rest()
-            if clock is not None:
-                clock.stop()
-            self._release(process)
+            assignment.withdrawn = True
+
+    def take_back(self) -> None:
+        """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""
+        self._empty(self._crowded())
 
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
         for process in self._supervisor.processes.values():
-            if process.busy:
+            if process.held:
                 self._supervisor.kill(process, why)
 
-    async def _acquire(self) -> PoolProcess:
-        """Return a process that can take a job this very moment: the caller must begin before it awaits anything."""
-        while not (process := await self._next()).usable:
-            pass
-        return process
+    def _hand_out(self) -> None:
+        """Give what waits to the processes that can take it now."""
+        depth = self._depth()
+        while self._waiting:
+            first = self._waiting[0]
+            if not first.withdrawn:
+                process = self._next_free() or (None if first.alone else self._next_brisk(depth))
+                if process is None:
+                    return
+                process.give(first, at_once=depth == 1)
+            self._waiting.popleft()
 
-    async def _next(self) -> PoolProcess:
+    def _next_free(self) -> PoolProcess | None:
+        while self._free:
+            process = self._free.popleft()
+            if process.usable and not process.held:
+                return process
+        return None
+
+    def _next_brisk(self, depth: int) -> PoolProcess | None:
+        """Return a process that will soon come to one more."""
+        if depth > 1:
+            begun = time.monotonic() - _BRISK_SECONDS
+            for _ in range(self.size):
+                self._slot = (self._slot + 1) % self.size
+                process = self._supervisor.processes[self._slot]
+                if len(process.held) < depth and process.since > begun and process.usable:
+                    return process
+        return None
+
+    def _rested(self, process: PoolProcess) -> None:
+        if not process.held and process.usable:
+            self._free.append(process)
+        self._hand_out()
+        if self._free and self._evening is None and self._crowded():
+            self._evening = asyncio.get_running_loop().call_later(_EVEN_SECONDS, self._even_out)
+
+    def _even_out(self) -> None:
+        """Let free processes have what still waits behind others."""
+        self._evening = None
         if self._free:
-            return self._free.popleft()
-        waiter: asyncio.Future[PoolProcess] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._release(waiter.result())
-            raise
+            self._empty(self._crowded())
 
-    def _release(self, process: PoolProcess) -> None:
-        if not process.usable:
-            return
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(process)
-                return
-        self._free.append(process)
+    def _crowded(self) -> list[PoolProcess]:
+        return [process for process in self._supervisor.processes.values() if len(process.held) > 1]
 
+    def _empty(self, processes: list[PoolProcess]) -> None:
+        for process in processes:
+            self._returned(process.take_back())
+            if not process.held:
+                self._free.append(process)
 
-class _KillClock:
-    """Counts down to the kill, anew for every outcome."""
+    def _returned(self, assignments: list[Assignment]) -> None:
+        if assignments:
+            self._waiting.extendleft(reversed(assignments))
+            asyncio.get_running_loop().call_soon(self._hand_out)
 
-    def __init__(self, seconds: float, kill: Callable[[], None]) -> None:
-        self._seconds, self._kill = seconds, kill
-        self._timer = asyncio.get_running_loop().call_later(seconds, kill)
-
-    def restarted_by(self, on_ended: OnEnded) -> OnEnded:
-        def ended(message: Ended) -> None:
-            self.stop()
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._kill)
-            on_ended(message)
-
-        return ended
-
-    def stop(self) -> None:
-        self._timer.cancel()
+    def _kill(self, assignment: Assignment, kill_after: float) -> None:
+        assert assignment.process is not None
+        self._supervisor.kill(assignment.process, f"over its kill_after of {kill_after} s")

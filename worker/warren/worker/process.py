@@ -1,26 +1,39 @@
-"""One pool process as its parent sees it: a socket, what it runs now, and how it ended."""
+"""One pool process as its parent sees it: its sockets, the jobs it holds, and how it ended."""
 
 import asyncio
 import socket
+import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from warren.outcome import Crashed
-from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, pack
+from warren.worker.assignment import Assignment
+from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Turn, Unpacker, pack
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
-
-OnEnded = Callable[[Ended], None]
+from warren.worker.turns import Turns
 
 _LAST_WORDS_SECONDS = 1.0
 
 
-class ProcessDied(Exception):
-    """The process ended under what it ran; `crash` is the evidence."""
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what of a process; called on the loop."""
 
-    def __init__(self, crash: Crashed) -> None:
-        super().__init__(str(crash))
-        self.crash = crash
+    ready: Callable[["PoolProcess", Ready], None]
+    """Its modules are imported; these are its tasks."""
+    broken: Callable[["PoolProcess", str], None]
+    """They cannot be, and why."""
+    rested: Callable[["PoolProcess"], None]
+    """Something it held has ended."""
+    returned: Callable[[list[Assignment]], None]
+    """It died before it had begun these."""
+    counted: Callable[[Counted], None]
+    """What its tasks' own metrics counted."""
+    progress: Callable[[Run, Progress], None]
+    """How far the job it runs is."""
 
 
 class PoolProcess:
@@ -28,43 +41,32 @@ class PoolProcess:
 
     Args:
         slot: its number in the pool.
-        on_ready: told with the process and its tasks once its modules are imported.
-        on_broken: told why when they cannot be.
-        on_counted: given the metrics its tasks counted.
-        on_progress: told how far the job it runs is.
+        listeners: told what it says.
     """
 
-    def __init__(
-        self,
-        slot: int,
-        *,
-        on_ready: Callable[["PoolProcess", Ready], None],
-        on_broken: Callable[["PoolProcess", str], None],
-        on_counted: Callable[[Counted], None],
-        on_progress: Callable[[Run, Progress], None],
-    ) -> None:
+    def __init__(self, slot: int, listeners: Listeners) -> None:
         self.slot = slot
         self.pid = 0
         self.ready = False
         self.alive = True
         self.killed_for = ""
-        self._on_ready, self._on_broken, self._on_counted = on_ready, on_broken, on_counted
-        self._on_progress = on_progress
-        self._run: Run | None = None
+        self.held: deque[Assignment] = deque()
+        """The first is being run, the others follow it."""
+        self.since = 0.0
+        """When the first one began, by the monotonic clock."""
+        self._listeners = listeners
         self._unpacker = Unpacker(FromProcess)
-        self._running: asyncio.Future[None] | None = None
-        self._on_ended: OnEnded | None = None
+        self._frames: list[bytes] = []
+        self._numbers = bytearray()
         self._transport: asyncio.Transport | None = None
         self._journal: Journal | None = None
+        self._turns: Turns | None = None
         self._silent = asyncio.Event()
-
-    @property
-    def busy(self) -> bool:
-        return self._running is not None
 
     async def connect(self, ours: socket.socket) -> None:
         """Read and write on our end of the socket pair from now on."""
         self._journal = Journal.shared_over(ours)
+        self._turns = Turns.shared_over(ours)
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_connection(lambda: _Wire(self._read, self._silent.set), sock=ours)
 
@@ -73,22 +75,34 @@ class PoolProcess:
         """Whether a job can be given to it now."""
         return self.ready and self.alive and not self.killed_for and not self._silent.is_set()
 
-    def begin(self, run: Run, on_ended: OnEnded) -> asyncio.Future[None]:
-        """Have a job run; `on_ended` is told every outcome, the future is done after the last or fails with `ProcessDied`."""
-        assert self._transport is not None
-        self._running = asyncio.get_running_loop().create_future()
-        self._run, self._on_ended = run, on_ended
-        self._transport.write(pack(run))
-        return self._running
+    def give(self, assignment: Assignment, *, at_once: bool) -> None:
+        """Have something run after what it holds already; sent at once, or with all that is given in this turn of the loop."""
+        assignment.process = self
+        assignment.number = self._write(assignment.run)
+        self.held.append(assignment)
+        if at_once:
+            self._flush()
+        if len(self.held) == 1:
+            self._begin()
 
-    def rest(self) -> None:
-        """Note that its job is over."""
-        self._running = self._run = self._on_ended = None
+    def take_back(self) -> list[Assignment]:
+        """Return what it had not begun, and does not hold any more; all the rest has begun."""
+        if (len(self.held) < 2 and self.alive) or self._turns is None:  # noqa: PLR2004 - one runs
+            return []
+        self._flush()
+        numbers = set(self._turns.take_back())
+        back = [each for each in self.held if each.number in numbers]
+        first, self.held = self.held[0] if self.held else None, deque(e for e in self.held if e.number not in numbers)
+        for each in self.held:
+            if each is not first:
+                each.work.started()
+        return back
 
     def stop(self) -> None:
         """Ask it to end; it does when it is idle."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(pack(Stop()))
+            self._write(Stop())
+            self._flush()
 
     async def conclude(self, exit_: Exit | None) -> Crashed:
         """Take note that the kernel ended it, after its last words are read; whoever waits for its outcome is told."""
@@ -101,40 +115,78 @@ class PoolProcess:
         self._read_journal()
         signal, code, memory = (exit_.signal, exit_.exit_code, exit_.max_rss) if exit_ else (None, None, 0)
         crash = Crashed(signal, code, memory, self.killed_for)
-        if self._running is not None and not self._running.done():
-            self._running.set_exception(ProcessDied(crash))
+        back = self.take_back()
+        held, self.held = self.held, deque()
+        for assignment in held:
+            assignment.work.over(crash)
+        if self._turns is not None:
+            self._turns.close()
         if self._transport is not None:
             self._transport.close()
+        self._listeners.returned(back)
         return crash
+
+    def _write(self, message: Run | Stop) -> int:
+        assert self._turns is not None
+        number = self._turns.number()
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._frames.append(pack(Turn(number, message)))
+        self._numbers.append(number)
+        return number
+
+    def _flush(self) -> None:
+        """Send what was given in this turn of the loop."""
+        if self._frames:
+            assert self._transport is not None
+            assert self._turns is not None
+            frames, self._frames = self._frames, []
+            numbers, self._numbers = self._numbers, bytearray()
+            self._transport.write(b"".join(frames))
+            self._turns.grant(numbers)
+
+    def _begin(self) -> None:
+        self.since = time.monotonic()
+        self.held[0].work.started()
 
     def _read_journal(self) -> None:
         """Take what a process that is gone had done of its unit and not told."""
         if self._journal is not None:
-            if self._run is not None and self._run.unit is not None:
+            if self.held and self.held[0].run.unit is not None:
                 self._take(self._journal.untold())
             self._journal.close()
 
     def _read(self, data: bytes) -> None:
+        held = len(self.held)
         for message in self._unpacker.feed(data):
             self._take(message)
+        if len(self.held) < held:
+            self._listeners.rested(self)
 
     def _take(self, message: Any) -> None:
         match message:
             case Ended():
-                if self._on_ended is not None:
-                    self._on_ended(message)
-                if message.last and self._running is not None and not self._running.done():
-                    self._running.set_result(None)
+                self._ended(message)
             case Counted():
-                self._on_counted(message)
+                self._listeners.counted(message)
             case Ready():
                 self.ready = True
-                self._on_ready(self, message)
+                self._listeners.ready(self, message)
             case Broken():
-                self._on_broken(self, message.error)
+                self._listeners.broken(self, message.error)
             case Progress():
-                if self._run is not None:
-                    self._on_progress(self._run, message)
+                if self.held:
+                    self._listeners.progress(self.held[0].run, message)
+
+    def _ended(self, message: Ended) -> None:
+        if self.held:
+            first = self.held[0]
+            first.work.ended(message)
+            if message.last:
+                self.held.popleft()
+                if self.held:
+                    self._begin()
+                first.work.over(None)
 
 
 class _Wire(asyncio.Protocol):

@@ -24,24 +24,30 @@ class ReadAhead:
     """
 
     def __init__(self, processes: int, most: int) -> None:
+        self.jobs = 0
+        """How many jobs may wait now."""
+        self.each = 1
+        """How many jobs a process may hold now, with the one it runs."""
         self._processes = processes
         self._most = most
         self._mean: float | None = None
 
     def took(self, seconds: float) -> None:
         """Take note of one job's time on its process."""
-        self._mean = seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean)
+        self._expect(seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean))
 
     def wrong(self) -> None:
         """Take note that something waited in vain, as of one very long job: trust comes back over some hundred short ones."""
-        self._mean = max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 100)
+        self._expect(max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 100))
 
-    @property
-    def jobs(self) -> int:
-        """How many jobs may wait now."""
-        if not self._most or self._mean is None:
-            return 0
-        mean, processes = max(self._mean, 1e-6), self._processes
-        # Of processes that are anywhere in jobs of this length, the first k are free after k / (processes + 1) of it.
-        first = min(processes, int((processes + 1) * HORIZON_SECONDS / mean))
-        return min(self._most, max(first, int(processes * HORIZON_SECONDS / mean)))
+    def _expect(self, mean: float) -> None:
+        self._mean = mean
+        processes = self._processes
+        shortest = processes * HORIZON_SECONDS / self._most if self._most else 0.0
+        if mean <= shortest:
+            self.jobs = self._most
+        elif self._most:
+            # Of processes that are anywhere in jobs of this length, the first k are free after k / (processes + 1) of it.
+            first = min(processes, int((processes + 1) * HORIZON_SECONDS / mean))
+            self.jobs = min(self._most, max(first, int(processes * HORIZON_SECONDS / mean)))
+        self.each = 1 - (-self.jobs // processes)

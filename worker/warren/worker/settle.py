@@ -61,14 +61,24 @@ class Settler:
         self._open.setdefault(key, execution)
         return execution
 
+    def settle_at_once(self, execution: Execution) -> bool:
+        """Settle an execution that has nothing left to publish; False when there is more to it than an ack."""
+        assert execution.plan is not None
+        session = execution.session
+        if execution.published < len(execution.plan.publishes) or not session.alive:
+            return False
+        if execution.orphaned or session.settle(execution.delivery, Settle.ACK):
+            self._done(execution)
+            return True
+        return False
+
     async def settle(self, execution: Execution) -> None:
         """Act on an execution's plan; returns when it is acked, or parked because its delivery is stale."""
         assert execution.plan is not None
         publishes, failures = execution.plan.publishes, 0
         while (session := execution.session).alive:
             if execution.published == len(publishes):
-                if execution.orphaned or session.settle(execution.delivery, Settle.ACK):
-                    self._done(execution)
+                if self.settle_at_once(execution):
                     return
                 if execution.session is session:
                     break

@@ -14,10 +14,11 @@ from typing import Any
 
 from warren.errors import WorkerStartError
 from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
+from warren.worker.assignment import Assignment
 from warren.worker.child import Setup
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
-from warren.worker.keeper import Exit, Keeper, Listeners
-from warren.worker.process import PoolProcess
+from warren.worker.keeper import Exit, Keeper, News
+from warren.worker.process import Listeners, PoolProcess
 
 NURSERY_DIED = "the pool's nursery died"
 _STOP_SECONDS = 2.0
@@ -29,8 +30,10 @@ _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 30.0
 class Hooks:
     """What the supervisor tells its owner; called on the loop."""
 
-    free: Callable[[PoolProcess], None]
-    """A new process can take its first job."""
+    rested: Callable[[PoolProcess], None]
+    """A process is new, or something it held has ended."""
+    returned: Callable[[list[Assignment]], None]
+    """A process died before it had begun these."""
     counted: Callable[[Counted], None]
 
 
@@ -81,27 +84,29 @@ class Supervisor:
                     await self._empty.wait()
         if self._keeper is not None:
             await self._keeper.close()
-        for process in list(self._by_pid.values()):
-            await process.conclude(None)
+        for process in self.processes.values():
+            if process.alive:
+                await process.conclude(None)
 
     async def _start_process(self, slot: int) -> None:
         if self._stopping:
             return
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        process = PoolProcess(
-            slot,
-            on_ready=self._process_ready,
-            on_broken=self._process_broken,
-            on_counted=self._hooks.counted,
-            on_progress=lambda run, progress: self._events.emit(_progress(run, progress)),
+        hooks = self._hooks
+        listeners = Listeners(
+            self._process_ready,
+            self._process_broken,
+            hooks.rested,
+            hooks.returned,
+            hooks.counted,
+            lambda run, progress: self._events.emit(_progress(run, progress)),
         )
+        process = PoolProcess(slot, listeners)
         self.processes[slot] = process
         await process.connect(ours)
         if self._keeper is None:
-            self._keeper = Keeper(
-                self._setup, Listeners(self._started, self._not_started, self._exited, self._nursery_gone)
-            )
+            self._keeper = Keeper(self._setup, News(self._started, self._not_started, self._exited, self._nursery_gone))
         self._keeper.start(slot, theirs)
         theirs.close()
 
@@ -120,7 +125,7 @@ class Supervisor:
         self.tasks = {info.name: info for info in ready.tasks}
         self._restart_seconds = _RESTART_FIRST_SECONDS
         self._events.emit(ProcessStarted(process.pid, process.slot))
-        self._hooks.free(process)
+        self._hooks.rested(process)
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
 

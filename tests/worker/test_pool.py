@@ -1,0 +1,152 @@
+"""The pool: several jobs on their way to one process, and none that must wait there or is charged for another's crash."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.faults.workers import Gate, begun, written
+from tests.support import eventually_async
+
+from warren.events import Event, Events, ProcessExited
+from warren.outcome import Done
+from warren.worker.assignment import Assignment, Awaited, ProcessDied
+from warren.worker.child import Setup
+from warren.worker.frames import Ended, Run
+from warren.worker.pool import Pool
+
+JOBS = "tests.faults.jobs"
+
+
+class Scene:
+    """A pool whose processes may hold several jobs, and a file in which the jobs write down what they do."""
+
+    def __init__(self, pool: Pool, folder: Path, events: list[Event]) -> None:
+        self.pool = pool
+        self.events = events
+        self.log = folder / "log"
+        self.gate = Gate(folder)
+        self.started: list[int] = []
+        self.ended: dict[int, list[Ended]] = {}
+        self.assignments: list[Assignment] = []
+
+    def run(self, number: int, *, until: str = "", kill_after: float | None = None) -> "asyncio.Future[None]":
+        """Run a job that writes down its number."""
+        body = {"task": f"{JOBS}:record", "args": [str(self.log), number, until]}
+        run = Run(str(number), f"{JOBS}:record", "default", 1, 0, "", 0.0, json.dumps(body).encode())
+        self.ended[number] = []
+        work = Awaited(lambda: self.started.append(number), self.ended[number].append)
+        self.assignments.append(self.pool.submit(run, work, kill_after=kill_after))
+        return work.done
+
+    async def begun(self, *numbers: int) -> None:
+        await eventually_async(lambda: _true(begun(self.log) == list(numbers)), message=f"{numbers} have begun")
+
+
+async def _true(value: object) -> bool:
+    return bool(value)
+
+
+@asynccontextmanager
+async def a_pool(folder: Path, size: int, depth: int) -> AsyncIterator[Scene]:
+    setup = Setup((JOBS,), [str(Path.cwd()), *sys.path], "warning", "json", "fork")
+    events: list[Event] = []
+    pool = Pool(size, setup, Events(events.append), on_counted=lambda _: None, depth=lambda: depth)
+    await pool.start()
+    await eventually_async(lambda: _true(pool.counts[0] == size), message="all processes are there")
+    try:
+        yield Scene(pool, folder, events)
+    finally:
+        await pool.stop()
+
+
+def scenario(size: int, depth: int) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Path], None]]:
+    def decorated(test: Callable[[Scene], Awaitable[None]]) -> Callable[[Path], None]:
+        async def whole(folder: Path) -> None:
+            async with asyncio.timeout(120), a_pool(folder, size, depth) as scene:
+                await test(scene)
+
+        def run(tmp_path: Path) -> None:
+            asyncio.run(whole(tmp_path))
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return decorated
+
+
+@scenario(1, 5)
+async def test_a_process_runs_what_it_holds_in_order(scene: Scene) -> None:
+    jobs = [scene.run(number) for number in range(300)]
+    await asyncio.gather(*jobs)
+    for number in range(300):
+        assert [each.outcome for each in scene.ended[number]] == [Done(str(number).encode())]
+    assert begun(scene.log) == scene.started == list(range(300))
+
+
+@scenario(2, 5)
+async def test_what_waits_behind_a_long_job_goes_to_a_process_that_is_free(scene: Scene) -> None:
+    long = scene.run(0, until=scene.gate.path)
+    others = [scene.run(number) for number in range(1, 9)]
+    await asyncio.gather(*others)
+    assert not long.done()
+    scene.gate.open()
+    await long
+    assert sorted(begun(scene.log)) == list(range(9)), "none ran twice"
+
+
+@scenario(1, 5)
+async def test_what_is_taken_back_can_be_withdrawn_and_never_runs(scene: Scene) -> None:
+    jobs = [scene.run(number, until=scene.gate.path) for number in range(4)]
+    await scene.begun(0)
+    scene.pool.take_back()
+    for assignment in scene.assignments[1:3]:
+        assignment.withdrawn = True
+    scene.gate.open()
+    await asyncio.gather(jobs[0], jobs[3])
+    assert begun(scene.log) == [0, 3]
+
+
+@scenario(1, 5)
+async def test_only_the_job_that_a_process_ran_is_charged_with_its_death(scene: Scene) -> None:
+    jobs = [scene.run(number, until=scene.gate.path) for number in range(4)]
+    await scene.begun(0)
+    (pid,) = {event.pid for event in scene.events if hasattr(event, "pid")}
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ProcessDied) as died:
+        await jobs[0]
+    assert died.value.crash.signal == signal.SIGKILL
+    scene.gate.open()
+    await asyncio.gather(*jobs[1:])
+    assert begun(scene.log) == list(range(4))
+
+
+@scenario(1, 5)
+async def test_a_job_that_may_be_killed_shares_its_process_with_nobody_before_it(scene: Scene) -> None:
+    first, killed = scene.run(0, until=scene.gate.path), scene.run(1, until="never", kill_after=0.2)
+    await scene.begun(0)
+    scene.pool.take_back()
+    assert scene.started == [0]
+    scene.gate.open()
+    await first
+    with pytest.raises(ProcessDied):
+        await killed
+    (exited,) = [event for event in scene.events if isinstance(event, ProcessExited)]
+    assert "kill_after of 0.2 s" in exited.detail
+
+
+@scenario(2, 1)
+async def test_at_a_depth_of_one_nothing_waits_in_a_process(scene: Scene) -> None:
+    jobs = [scene.run(number, until=scene.gate.path) for number in range(4)]
+    await eventually_async(lambda: _true(len(begun(scene.log)) == 2))
+    scene.pool.take_back()
+    assert scene.pool.counts == (0, 2, 0)
+    assert scene.started == [0, 1]
+    scene.gate.open()
+    await asyncio.gather(*jobs)
+    assert len(written(scene.log)) == 8

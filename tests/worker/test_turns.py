@@ -1,0 +1,110 @@
+"""Turns: a process runs what it has a turn for, in order, and nothing that was taken back."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from warren.worker.frames import Run, Stop, Turn, pack
+from warren.worker.turns import Inbox, Turns
+
+
+class Pair:
+    """Both ends in one process."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        self.wire = ours
+        self.turns = Turns.shared_over(ours)
+        self.inbox = Inbox.received_from(theirs)
+
+    def give(self, *names: str) -> list[int]:
+        """Send jobs of these names and grant their turns; returns their numbers."""
+        numbers = [self.turns.number() for _ in names]
+        frames = [pack(Turn(number, job(name))) for number, name in zip(numbers, names, strict=True)]
+        self.wire.sendall(b"".join(frames))
+        self.turns.grant(bytes(numbers))
+        return numbers
+
+    def taken(self) -> str:
+        """The name of the job that the process takes next."""
+        message = self.inbox.take()
+        assert isinstance(message, Run)
+        return message.job_id
+
+
+@contextmanager
+def pair() -> Iterator[Pair]:
+    with contextlib.ExitStack() as stack:
+        ours, theirs = map(stack.enter_context, socket.socketpair())
+        both = Pair(ours, theirs)
+        stack.callback(both.turns.close)
+        stack.callback(both.inbox.close)
+        yield both
+
+
+def job(name: str) -> Run:
+    return Run(name, "m:f", "default", 1, 0, "", 0.0, b"{}")
+
+
+def test_jobs_are_taken_in_order() -> None:
+    with pair() as both:
+        both.give("a", "b")
+        both.give("c")
+        assert [both.taken() for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_what_is_taken_back_is_passed_over() -> None:
+    with pair() as both:
+        numbers = both.give("a", "b", "c")
+        assert both.taken() == "a"
+        assert list(both.turns.take_back()) == numbers[1:]
+        assert both.turns.take_back() == b""
+        both.give("d")
+        assert both.taken() == "d"
+
+
+def test_what_was_taken_cannot_be_taken_back() -> None:
+    with pair() as both:
+        both.give("a")
+        assert both.taken() == "a"
+        assert both.turns.take_back() == b""
+
+
+def test_numbers_may_come_again_and_again() -> None:
+    with pair() as both:
+        for number in range(600):
+            both.give(f"lost {number}")
+            both.turns.take_back()
+            both.give(str(number))
+            assert both.taken() == str(number)
+
+
+def test_a_job_of_many_bytes_may_come_after_its_turn() -> None:
+    with pair() as both:
+        number = both.turns.number()
+        frame = pack(Turn(number, job("x" * 50_000)))
+        both.wire.sendall(frame[:1000])
+        both.turns.grant(bytes([number]))
+        both.wire.sendall(frame[1000:])
+        assert both.taken() == "x" * 50_000
+
+
+def test_the_end_of_the_parent_is_the_end() -> None:
+    with pair() as both:
+        both.turns.close()
+        assert both.inbox.take() is None
+
+
+def test_a_parent_that_dies_between_a_turn_and_its_frame_is_the_end() -> None:
+    with pair() as both:
+        both.turns.grant(bytes([both.turns.number()]))
+        both.wire.shutdown(socket.SHUT_WR)
+        assert both.inbox.take() is None
+
+
+def test_being_told_to_stop_comes_in_its_turn() -> None:
+    with pair() as both:
+        number = both.turns.number()
+        both.wire.sendall(pack(Turn(number, Stop())))
+        both.turns.grant(bytes([number]))
+        assert both.inbox.take() == Stop()

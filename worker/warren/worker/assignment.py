@@ -1,0 +1,96 @@
+"""A unit of work on its way through the pool, and who hears of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from warren.outcome import Crashed
+from warren.worker.frames import Ended, Run
+
+if TYPE_CHECKING:
+    from warren.worker.process import PoolProcess
+
+
+class ProcessDied(Exception):
+    """The process ended under what it ran; `crash` is the evidence."""
+
+    def __init__(self, crash: Crashed) -> None:
+        super().__init__(str(crash))
+        self.crash = crash
+
+
+class Work(Protocol):
+    """Hears what becomes of a run; called on the loop, and must not raise."""
+
+    def started(self) -> None:
+        """A process begins it; again when that was too early to say."""
+
+    def ended(self, message: Ended) -> None:
+        """It, or a part of it, has its outcome."""
+
+    def over(self, crash: Crashed | None) -> None:
+        """There will be no more outcomes: the last one was told, or its process died."""
+
+
+@dataclass(slots=True, eq=False)
+class Assignment:
+    """A run for some process of the pool.
+
+    Attributes:
+        alone: to be given only to a process that holds nothing.
+        withdrawn: not to be given to a process any more.
+        process: that holds it.
+        number: of its frame there.
+    """
+
+    run: Run
+    work: Work
+    alone: bool
+    withdrawn: bool = False
+    process: "PoolProcess | None" = None
+    number: int = 0
+
+
+class Awaited:
+    """Work that a coroutine waits for: `done` fails with `ProcessDied`."""
+
+    def __init__(self, on_start: Callable[[], None], on_ended: Callable[[Ended], None]) -> None:
+        self.started, self.ended = on_start, on_ended
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def over(self, crash: Crashed | None) -> None:
+        if self.done.done():
+            return  # nobody waits any more
+        if crash is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(ProcessDied(crash))
+
+
+class Killable:
+    """Work that may be killed: counts down from its start, anew for every outcome."""
+
+    def __init__(self, work: Work, seconds: float, kill: Callable[[], None]) -> None:
+        self._work, self._seconds, self._kill = work, seconds, kill
+        self._timer: asyncio.TimerHandle | None = None
+
+    def started(self) -> None:
+        self._count_down()
+        self._work.started()
+
+    def ended(self, message: Ended) -> None:
+        self._count_down()
+        self._work.ended(message)
+
+    def over(self, crash: Crashed | None) -> None:
+        self._stop()
+        self._work.over(crash)
+
+    def _count_down(self) -> None:
+        self._stop()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._kill)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
