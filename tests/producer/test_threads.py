@@ -16,7 +16,7 @@ from tests.producer.hands import sessions, silent
 from tests.support import Broker, eventually
 
 from warren import errors
-from warren.amqp import pika_reading
+from warren.amqp import pika_reading, pika_stream
 from warren.amqp.pika_stream import Stream
 from warren.amqp.pika_taps import Taps
 from warren.producer import Producer
@@ -61,6 +61,19 @@ def test_a_thread_reads_its_own_confirms(broker: Broker, namespace: str, monkeyp
     with Producer(url=broker.url, namespace=namespace) as producer:
         eventually(lambda: producer.enqueue(silent, "1") and len(readers) >= 5, 20, "it reads")
     assert set(readers) == {threading.current_thread()}
+
+
+def test_where_a_thread_cannot_read_the_loop_tells_it(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pika_stream, "POSSIBLE", False)  # as on other systems, and under TLS
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        for number in range(20):
+            producer.enqueue(silent, str(number))
+        producer.enqueue_many(silent.call(str(number)) for number in range(120))
+        before: Any = sessions(producer)
+        assert before.connection._services.opened.reading is None
+        ready(broker, namespace, 140)
 
 
 def test_a_queue_that_is_deleted_under_a_thread_is_made_again_for_all_that_came_back(
@@ -115,6 +128,7 @@ def test_a_connection_that_is_lost_while_a_thread_waits_is_rebuilt_and_the_job_s
         ready(broker, namespace, 61)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupts_at_any_moment_lose_nothing_that_was_confirmed(broker: Broker, namespace: str) -> None:
     class Interrupt(Exception):
         pass
@@ -127,9 +141,9 @@ def test_interrupts_at_any_moment_lose_nothing_that_was_confirmed(broker: Broker
         producer.enqueue(silent, "first")
         before = signal.signal(signal.SIGALRM, interrupt)
         try:
-            for turn in range(60):
+            for turn in range(20):
                 with suppress(Interrupt):
-                    signal.setitimer(signal.ITIMER_REAL, 0.0001 + turn * 0.00003)
+                    signal.setitimer(signal.ITIMER_REAL, 0.0001 + turn * 0.00007)
                     producer.enqueue(silent, str(turn))
                     done += 1
                     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from warren.errors import WrongUse
 from warren.producer.client import Client
 from warren.producer.core import Outgoing
-from warren.producer.io_thread import IoThread, Reply
+from warren.producer.io_thread import IoThread
 from warren.settings import Settings
 
 T = TypeVar("T")
@@ -38,12 +38,8 @@ class Host:
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine of the client's on its thread and return what it returns."""
-        return self.start(work).result()
-
-    def start(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> Reply[T]:
-        """Begin to run a coroutine of the client's on its thread."""
         thread, client = self._both()
-        return thread.start(work(client))
+        return thread.call(work(client))
 
     def send(self, outgoing: Outgoing) -> None:
         """Publish one job, confirmed."""
