@@ -24,16 +24,20 @@ from warren.events import (
     Published,
     StaleSettle,
 )
+from warren.tally import Tallies, Tally
 
 _JOB = ("queue", "task")
 _RUN_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200, 43200)
 _CONFIRM_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10)
 
-_HISTOGRAMS = {
+_TALLIES: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "warren_job_duration_seconds": ("Run time of attempts.", _JOB, _RUN_SECONDS),
     "warren_job_wait_seconds": ("Time from ready to run to started.", _JOB, _WAIT_SECONDS),
-    "warren_job_attempts": ("Attempts a job needed to end.", _JOB, (1, 2, 3, 5, 8, 13)),
+    "warren_job_attempts": ("Attempts a job needed to end.", _JOB, (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)),
+}
+"""The histograms that every job moves."""
+_HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "warren_publish_confirm_seconds": ("Time from publishing to the broker's confirm.", (), _CONFIRM_SECONDS),
 }
 _COUNTERS = {
@@ -50,7 +54,7 @@ _GAUGES = {
     "warren_broker_connected": ("1 while connected and consuming.", ()),
     "warren_build_info": ("Always 1; the versions are labels.", ("version", "python")),
 }
-METRIC_NAMES = frozenset({*_HISTOGRAMS, *_COUNTERS, *_GAUGES})
+METRIC_NAMES = frozenset({*_TALLIES, *_HISTOGRAMS, *_COUNTERS, *_GAUGES})
 
 
 class Metrics:
@@ -58,6 +62,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._of: dict[str, MetricWrapperBase] = {}
+        self._tallies = {name: Tallies(name, *described, registry) for name, described in _TALLIES.items()}
         for name, (text, labels, buckets) in _HISTOGRAMS.items():
             self._of[name] = Histogram(name, text, labels, buckets=buckets, registry=registry)
         for name, (text, labels) in _COUNTERS.items():
@@ -122,9 +127,9 @@ class Metrics:
             labels = (queue, task)
             known = self._jobs[labels] = _JobMetrics(
                 self._gauge("warren_jobs_running", *labels),
-                self._histogram("warren_job_wait_seconds", *labels),
-                self._histogram("warren_job_duration_seconds", *labels),
-                self._histogram("warren_job_attempts", *labels),
+                self._tallies["warren_job_wait_seconds"].labels(*labels),
+                self._tallies["warren_job_duration_seconds"].labels(*labels),
+                self._tallies["warren_job_attempts"].labels(*labels),
                 functools.cache(lambda outcome: self._counter("warren_jobs_finished_total", *labels, outcome)),
             )
         return known
@@ -148,9 +153,9 @@ class _JobMetrics:
     """The metrics of one task on one queue, looked up once: by labels each time, they cost more than the job's own frame."""
 
     running: Gauge
-    wait: Histogram
-    duration: Histogram
-    attempts: Histogram
+    wait: Tally
+    duration: Tally
+    attempts: Tally
     finished: Callable[[str], Counter]
 
     def ended(self, event: JobEnded) -> None:

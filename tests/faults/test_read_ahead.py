@@ -50,7 +50,8 @@ def test_long_jobs_after_short_ones_are_left_to_other_workers(broker: Broker, na
             eventually(lambda: len(begun(long)) == 4, message="the other worker runs two of them")
             gate.open()
             assert [handle.result(120) for handle in handles] == list(range(LONG))
-        assert sorted(begun(long)) == list(range(LONG)), "none ran twice"
+            # Before it is killed: that can take an ack along, and then a job comes again.
+            assert sorted(begun(long)) == list(range(LONG)), "none ran twice"
         assert dead_letters(broker, namespace) == []
 
 

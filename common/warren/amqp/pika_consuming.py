@@ -66,7 +66,10 @@ class Consuming:
             return False
         self._held -= 1
         self._settles.append(pika_frames.settle(self._number, tag, how))
-        if len(self._settles) >= self._held or self._held < _FEW:
+        if self._held < _FEW:
+            self.flush()
+            self._stream.flush()  # the next delivery waits for it
+        elif len(self._settles) >= self._held:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)

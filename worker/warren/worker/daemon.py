@@ -70,11 +70,10 @@ class Worker:
         self.health = Health()
         self.http_port = 0
         lanes = _lanes(self.settings)
-        registry = CollectorRegistry()
-        self._registry = registry
-        self._metrics = Metrics(registry)
+        self._registry = CollectorRegistry()
+        self._metrics = Metrics(self._registry)
         self._sums = Sums(self._metrics)
-        registry.register(self._sums)
+        self._registry.register(self._sums)
         self._events = Events(*([on_event] if on_event else []), self._metrics)
         # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
         ahead = ReadAhead(len(lanes), self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
@@ -132,7 +131,7 @@ class Worker:
                 await self._session.close()
             await self._outlet.close()
             await self._pool.stop()
-            self._events.emit(WorkerStopped(self._intake.done, self._intake.given_back))
+            self._events.emit(WorkerStopped(*self._intake.counts))
             if http is not None:
                 http.close()
 

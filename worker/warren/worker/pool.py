@@ -1,21 +1,14 @@
-"""The pool: gives each unit of work to a process, and takes back what must not wait for it."""
+"""The pool: runs units of work on processes that it keeps alive, and takes back what must not wait for one."""
 
-import asyncio
-import time
-from collections import deque
 from collections.abc import Callable
 
 from warren.events import Events
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.child import Setup
+from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo
 from warren.worker.process import PoolProcess
 from warren.worker.supervisor import Hooks, Supervisor
-
-_BRISK_SECONDS = 0.02
-"""Nothing is given to a process that has been at its job for longer."""
-_EVEN_SECONDS = 0.002
-"""So long may one process be free while others hold more than they run."""
 
 
 class Pool:
@@ -39,13 +32,10 @@ class Pool:
         depth: Callable[[], int] = lambda: 1,
     ) -> None:
         self.size = size
-        self._supervisor = Supervisor(size, setup, events, Hooks(self._rested, self._returned, on_counted))
-        self._depth = depth
-        self._waiting: deque[Assignment] = deque()
-        self._free: deque[PoolProcess] = deque()
-        self._slot = 0
-        """Of the process that is asked next whether it takes one more."""
-        self._evening: asyncio.TimerHandle | None = None
+        processes: dict[int, PoolProcess] = {}
+        self._dispatch = Dispatch(processes, depth)
+        hooks = Hooks(self._dispatch.rested, self._dispatch.returned, on_counted)
+        self._supervisor = Supervisor(size, setup, events, hooks, processes)
 
     async def start(self) -> None:
         """Start all processes; returns when the first can run jobs.
@@ -83,8 +73,7 @@ class Pool:
         assignment = Assignment(run, work, alone=run.unit is not None or kill_after is not None)
         if kill_after is not None:
             assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
-        self._waiting.append(assignment)
-        self._hand_out()
+        self._dispatch.put(assignment)
         return assignment
 
     async def run(
@@ -109,70 +98,13 @@ class Pool:
 
     def take_back(self) -> None:
         """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""
-        self._empty(self._crowded())
+        self._dispatch.take_back()
 
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
         for process in self._supervisor.processes.values():
             if process.held:
                 self._supervisor.kill(process, why)
-
-    def _hand_out(self) -> None:
-        """Give what waits to the processes that can take it now."""
-        depth = self._depth()
-        while self._waiting:
-            first = self._waiting[0]
-            if not first.withdrawn:
-                process = self._next_free() or (None if first.alone else self._next_brisk(depth))
-                if process is None:
-                    return
-                process.give(first, at_once=depth == 1)
-            self._waiting.popleft()
-
-    def _next_free(self) -> PoolProcess | None:
-        while self._free:
-            process = self._free.popleft()
-            if process.usable and not process.held:
-                return process
-        return None
-
-    def _next_brisk(self, depth: int) -> PoolProcess | None:
-        """Return a process that will soon come to one more."""
-        if depth > 1:
-            begun = time.monotonic() - _BRISK_SECONDS
-            for _ in range(self.size):
-                self._slot = (self._slot + 1) % self.size
-                process = self._supervisor.processes[self._slot]
-                if len(process.held) < depth and process.since > begun and process.usable:
-                    return process
-        return None
-
-    def _rested(self, process: PoolProcess) -> None:
-        if not process.held and process.usable:
-            self._free.append(process)
-        self._hand_out()
-        if self._free and self._evening is None and self._crowded():
-            self._evening = asyncio.get_running_loop().call_later(_EVEN_SECONDS, self._even_out)
-
-    def _even_out(self) -> None:
-        """Let free processes have what still waits behind others."""
-        self._evening = None
-        if self._free:
-            self._empty(self._crowded())
-
-    def _crowded(self) -> list[PoolProcess]:
-        return [process for process in self._supervisor.processes.values() if len(process.held) > 1]
-
-    def _empty(self, processes: list[PoolProcess]) -> None:
-        for process in processes:
-            self._returned(process.take_back())
-            if not process.held:
-                self._free.append(process)
-
-    def _returned(self, assignments: list[Assignment]) -> None:
-        if assignments:
-            self._waiting.extendleft(reversed(assignments))
-            asyncio.get_running_loop().call_soon(self._hand_out)
 
     def _kill(self, assignment: Assignment, kill_after: float) -> None:
         assert assignment.process is not None

@@ -57,21 +57,20 @@ class Session:
                             self.names.queue(queue), partial(on_delivery, self, lane), prefetch=1
                         )
         finally:
-            self.lanes.difference_update(new.keys() - self._consumers.keys())
+            unopened = new.keys() - self._consumers.keys()
+            self.lanes.difference_update(unopened)
+            self.closing.difference_update(unopened)
 
     async def close_lanes(self, lanes: Collection[int]) -> None:
         """Take no more deliveries by these; what came by them can still be settled."""
         self.closing.update(lanes)
         async with self._opening:
-            cancelling = [self._inbound.cancel(self._consumers.pop(lane)) for lane in lanes if lane in self._consumers]
+            # What somebody else has closed meanwhile may be about to be opened again: that is not ours to close.
+            consumers = {lane: self._consumers.pop(lane) for lane in lanes if lane in self._consumers}
             with suppress(AmqpError):
-                await asyncio.gather(*cancelling)
-        self.lanes.difference_update(lanes)
-        self.closing.difference_update(lanes)
-
-    async def quiet(self) -> None:
-        """Take no more deliveries at all."""
-        await self.close_lanes(set(self.lanes))
+                await asyncio.gather(*map(self._inbound.cancel, consumers.values()))
+            self.lanes.difference_update(consumers)
+            self.closing.difference_update(consumers)
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         """Settle a delivery of this session; False when it is stale."""

@@ -38,11 +38,13 @@ class Hooks:
 
 
 class Supervisor:
-    """Owns the processes of a pool, one per slot."""
+    """Owns the processes of a pool, one per slot; keeps them by slot in `processes`."""
 
-    def __init__(self, size: int, setup: Setup, events: Events, hooks: Hooks) -> None:
+    def __init__(
+        self, size: int, setup: Setup, events: Events, hooks: Hooks, processes: dict[int, PoolProcess]
+    ) -> None:
         self.tasks: dict[str, TaskInfo] = {}
-        self.processes: dict[int, PoolProcess] = {}
+        self.processes = processes
         self._size = size
         self._setup = setup
         self._events = events
