@@ -15,6 +15,15 @@ class JobEnqueued(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class JobsEnqueued(msgspec.Struct, frozen=True):
+    """Jobs of one task were sent together and confirmed; `seconds` from their sending to the last confirm."""
+
+    task: str
+    queue: str
+    count: int
+    seconds: float
+
+
 class JobStarted(msgspec.Struct, frozen=True):
     """A worker began an attempt; `waited` since the job was ready to run."""
 
@@ -164,6 +173,7 @@ class WorkerStopped(msgspec.Struct, frozen=True):
 
 Event = (
     JobEnqueued
+    | JobsEnqueued
     | JobStarted
     | JobProgress
     | JobEnded

@@ -19,6 +19,7 @@ from warren.randomness import ten_bytes
 VERSION = 1
 APP_ID = "warren"
 CONTENT_TYPE = "application/json"
+ENQUEUED_AT = "warren-enqueued-at"
 _SHORT_BYTES = 255
 """An AMQP short string: bytes, not characters."""
 _FOREIGN_HEADERS_BYTES = 16_384
@@ -128,9 +129,7 @@ def to_message(job: Job) -> Message:
         **job.foreign,
         "warren-version": VERSION,
         "warren-attempt": job.attempt,
-        "warren-enqueued-at": _millis(job.enqueued_at),
-        "warren-ready-at": _millis(job.ready_at),
-        "warren-first-ready-at": _millis(job.first_ready_at),
+        **_times(job),
     }
     if job.queue:
         headers["warren-queue"] = job.queue
@@ -142,8 +141,6 @@ def to_message(job: Job) -> Message:
         headers["warren-last-error"] = job.last_error
     if job.replays:
         headers["warren-replays"] = job.replays
-    if job.expires_at is not None:
-        headers["warren-expires-at"] = _millis(job.expires_at)
     if job.priority is not None:
         headers["warren-priority"] = job.priority
     if job.limits is not None:
@@ -161,6 +158,19 @@ def to_message(job: Job) -> Message:
         app_id=APP_ID,
         headers=headers,
     )
+
+
+def _times(job: Job) -> dict[str, object]:
+    enqueued, ready, first_ready = _millis(job.enqueued_at), _millis(job.ready_at), _millis(job.first_ready_at)
+    times: dict[str, object] = {ENQUEUED_AT: enqueued}
+    # Most jobs are ready when they are enqueued, and each header costs broker and worker more than its bytes.
+    if ready != enqueued:
+        times["warren-ready-at"] = ready
+    if first_ready != ready:
+        times["warren-first-ready-at"] = first_ready
+    if job.expires_at is not None:
+        times["warren-expires-at"] = _millis(job.expires_at)
+    return times
 
 
 def from_message(message: Message, queue: str, now: float) -> Job:

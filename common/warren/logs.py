@@ -14,6 +14,7 @@ from warren.events import (
     JobInterrupted,
     JobProgress,
     JobRefused,
+    JobsEnqueued,
     JobStarted,
     ProcessExited,
     ProcessStarted,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _LINES: dict[type, tuple[int, str]] = {
     JobEnqueued: (logging.DEBUG, "job enqueued"),
+    JobsEnqueued: (logging.DEBUG, "jobs enqueued"),
     JobStarted: (logging.DEBUG, "job started"),
     JobProgress: (logging.INFO, "job progress"),
     JobInterrupted: (logging.WARNING, "job given back, it will run again elsewhere"),

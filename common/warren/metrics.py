@@ -18,6 +18,7 @@ from warren.events import (
     JobEnqueued,
     JobInterrupted,
     JobRefused,
+    JobsEnqueued,
     JobStarted,
     ProcessExited,
     Published,
@@ -98,6 +99,9 @@ class Metrics:
                 self._confirm.observe(event.seconds)
             case JobEnqueued():
                 self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc()
+                self._confirm.observe(event.seconds)
+            case JobsEnqueued():
+                self._counter("warren_jobs_enqueued_total", event.queue, event.task).inc(event.count)
                 self._confirm.observe(event.seconds)
             case JobInterrupted():
                 self._job(event.queue, event.task).running.dec()
@@ -184,6 +188,9 @@ class ProducerMetrics:
     def __call__(self, event: Event) -> None:
         if isinstance(event, JobEnqueued):
             self._enqueued(event.queue, event.task).inc()
+            self._confirm.observe(event.seconds)
+        elif isinstance(event, JobsEnqueued):
+            self._enqueued(event.queue, event.task).inc(event.count)
             self._confirm.observe(event.seconds)
 
 

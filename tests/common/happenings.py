@@ -8,6 +8,7 @@ from warren.events import Event
 JOB = ("the-id", "m:f", "images")
 EVENTS: list[Event] = [
     events.JobEnqueued(*JOB, 0.01),
+    events.JobsEnqueued("m:f", "images", 50, 0.01),
     events.JobStarted(*JOB, 1, 0.5),
     events.JobProgress(*JOB, 3, 10),
     events.JobEnded(*JOB, 2, "done", 1.5),

@@ -246,3 +246,17 @@ def test_ids_of_one_moment_differ() -> None:
 @pytest.mark.parametrize("other", ["", "hello", str(uuid.UUID(int=0)), "7d444840-9dc0-11d1-b245-5ffdce74fad2"])
 def test_other_ids_tell_no_time(other: str) -> None:
     assert id_time(other) is None
+
+
+def test_times_that_say_nothing_new_are_left_out_and_read_back() -> None:
+    plain = Job("id", Body("m:f"), "q", enqueued_at=5.0, ready_at=5.0, first_ready_at=5.0)
+    retried = replace(plain, ready_at=9.0)
+    assert {name for name in to_message(plain).headers if name.endswith("-at")} == {"warren-enqueued-at"}
+    assert {name for name in to_message(retried).headers if name.endswith("-at")} == {
+        "warren-enqueued-at",
+        "warren-ready-at",
+        "warren-first-ready-at",
+    }
+    for job in (plain, retried):
+        found = from_message(to_message(job), "q", NOW)
+        assert (found.enqueued_at, found.ready_at, found.first_ready_at) == (5.0, job.ready_at, 5.0)

@@ -32,7 +32,7 @@ def compose(options: OptionsDict | None = None) -> Outgoing:
 def test_a_call_is_addressed_to_its_queue() -> None:
     sent = compose()
     assert sent.address(NAMES, NOW + 5) == (NAMES.jobs, "default")
-    assert (sent.delayed, sent.result_type) == (False, int)
+    assert (sent.delayed, sent.kind.result_type) == (False, int)
     assert (sent.job.enqueued_at, sent.job.ready_at, sent.job.reply_to) == (NOW, NOW, "reply-key")
     assert id_time(sent.job.id) == NOW
     assert msgspec.json.decode(sent.message.body) == {"task": double.name, "args": [1], "kwargs": {"by": 3}}
@@ -114,7 +114,7 @@ def test_a_delayed_job_that_is_sent_late_waits_only_for_what_is_left(late: float
 
 def test_a_named_task_gives_whatever_came() -> None:
     sent = composer().call(named("shop:f").call({"a": [1]}), NOW)
-    assert sent.result_type is Any
+    assert sent.kind.result_type is Any
 
 
 def test_a_result_is_rebuilt_or_raised() -> None:

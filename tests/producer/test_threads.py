@@ -1,17 +1,24 @@
 """Publishing from the calling thread, on a real connection: threads, signals and interrupts in the worst places."""
 
 import signal
+import socket
+import threading
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from threading import Event
 from types import FrameType
+from typing import Any
 
 import pika
 import pytest
-from tests.producer.hands import silent
+from tests.producer.hands import sessions, silent
 from tests.support import Broker, eventually
 
 from warren import errors
+from warren.amqp import pika_reading, pika_stream
 from warren.amqp.pika_stream import Stream
+from warren.amqp.pika_taps import Taps
 from warren.producer import Producer
 
 
@@ -23,6 +30,131 @@ def ready(broker: Broker, namespace: str, count: int) -> None:
     eventually(
         lambda: channel.queue_declare(name, passive=True).method.message_count == count, 20, f"{count} jobs are queued"
     )
+    wire.close()
+
+
+def delete_queue(broker: Broker, namespace: str) -> None:
+    wire = pika.BlockingConnection(pika.URLParameters(broker.url))
+    wire.channel().queue_delete(f"{namespace}.queue.default")
+    wire.close()
+
+
+@contextmanager
+def nothing_is_sent(producer: Producer) -> Iterator[Event]:
+    """Have publishes vanish on their way, as in a network that takes them and delivers nothing; yields when the first one did."""
+    sent, patch = Event(), pytest.MonkeyPatch()
+    patch.setattr(Stream, "write_now", lambda *_: sent.set())
+    with patch.context():
+        yield sent
+    patch.undo()
+
+
+@pytest.mark.skipif(not pika_reading.POSSIBLE, reason="needs epoll")
+def test_a_thread_reads_its_own_confirms(broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers, take = list[threading.Thread](), Taps.take_answers
+
+    def noted(taps: Taps, data: bytes) -> bytes:
+        readers.append(threading.current_thread())
+        return take(taps, data)
+
+    monkeypatch.setattr(Taps, "take_answers", noted)
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        eventually(lambda: producer.enqueue(silent, "1") and len(readers) >= 5, 20, "it reads")
+    assert set(readers) == {threading.current_thread()}
+
+
+def test_where_a_thread_cannot_read_the_loop_tells_it(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pika_stream, "POSSIBLE", False)  # as on other systems, and under TLS
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        for number in range(20):
+            producer.enqueue(silent, str(number))
+        producer.enqueue_many(silent.call(str(number)) for number in range(120))
+        before: Any = sessions(producer)
+        assert before.connection._services.opened.reading is None
+        ready(broker, namespace, 140)
+
+
+def test_a_queue_that_is_deleted_under_a_thread_is_made_again_for_all_that_came_back(
+    broker: Broker, namespace: str
+) -> None:
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        producer.enqueue_many(silent.call("before") for _ in range(60))
+        delete_queue(broker, namespace)
+        producer.enqueue(silent, "one")
+        delete_queue(broker, namespace)
+        handles = producer.enqueue_many(silent.call(str(number)) for number in range(120))
+        assert len({handle.id for handle in handles}) == 120
+        ready(broker, namespace, 120)
+
+
+def test_without_the_right_to_declare_what_comes_back_is_told_with_how_many_are_enqueued(
+    broker: Broker, namespace: str
+) -> None:
+    with Producer(url=broker.url, namespace=namespace) as declaring:
+        declaring.enqueue(silent, "1")
+    with Producer(url=broker.url, namespace=namespace, declare=False) as producer:
+        producer.enqueue_many(silent.call("before") for _ in range(60))
+        calls = [silent.call("here")] * 50 + [silent.options(queue="nowhere").call("there")] * 3
+        with pytest.raises(errors.Unroutable, match="nowhere") as unroutable:
+            producer.enqueue_many(calls)
+        assert unroutable.value.__notes__ == ["the first 50 jobs are enqueued; of the others some may be"]
+        ready(broker, namespace, 111)
+
+
+def test_heartbeats_are_heard_and_sent_while_a_thread_waits_long(broker: Broker, namespace: str) -> None:
+    with Producer(url=broker.url, namespace=namespace, heartbeat=1, publish_timeout=4) as producer:
+        producer.enqueue_many(silent.call("before") for _ in range(60))
+        with nothing_is_sent(producer), pytest.raises(errors.BrokerUnavailable):
+            producer.enqueue(silent, "on its way for ever")
+        before: Any = sessions(producer)
+        assert before.alive
+
+
+def test_a_connection_that_is_lost_while_a_thread_waits_is_rebuilt_and_the_job_sent_again(
+    broker: Broker, namespace: str
+) -> None:
+    with Producer(url=broker.url, namespace=namespace) as producer, ThreadPoolExecutor(1) as threads:
+        producer.enqueue_many(silent.call("before") for _ in range(60))
+        before: Any = sessions(producer)
+        with nothing_is_sent(producer) as sent:
+            waiting = threads.submit(producer.enqueue, silent, "lost")
+            assert sent.wait(10)
+        wire = before.connection._services.opened._transport.get_extra_info("socket")
+        wire.shutdown(socket.SHUT_RDWR)
+        assert waiting.result(20).id
+        assert sessions(producer) is not before
+        ready(broker, namespace, 61)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_interrupts_at_any_moment_lose_nothing_that_was_confirmed(broker: Broker, namespace: str) -> None:
+    class Interrupt(Exception):
+        pass
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise Interrupt
+
+    done = 0
+    with Producer(url=broker.url, namespace=namespace) as producer:
+        producer.enqueue(silent, "first")
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for turn in range(20):
+                with suppress(Interrupt):
+                    signal.setitimer(signal.ITIMER_REAL, 0.0001 + turn * 0.00007)
+                    producer.enqueue(silent, str(turn))
+                    done += 1
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        last = [producer.enqueue(silent, "last").id for _ in range(20)]
+    assert len(set(last)) == 20
+    wire = pika.BlockingConnection(pika.URLParameters(broker.url))
+    declared = wire.channel().queue_declare(f"{namespace}.queue.default", passive=True)
+    assert declared.method.message_count >= 21 + done
     wire.close()
 
 

@@ -46,7 +46,7 @@ class Consuming:
         self._missing = 0
         self._settles = Settles(self._number)
         self._timer: asyncio.TimerHandle | None = None
-        stream.taps[self._number] = self._tap
+        stream.taps.on_loop[self._number] = self._tap
 
     def add(self, consumer: Consumer) -> str:
         """Expect deliveries for a consumer; return the fresh tag it shall consume by."""

@@ -16,7 +16,6 @@ from warren.amqp.pika_values import ABSENT, connect_failed, declaration
 from warren.amqp.seam import (
     AmqpError,
     ChannelRefused,
-    Confirm,
     ConnectFailed,
     Connection,
     ConnectionLost,
@@ -100,21 +99,16 @@ class PikaConnection:
     def publish(
         self, message: Message, exchange: str, routing_key: str, *, mandatory: bool = True
     ) -> asyncio.Future[None]:
-        assert self._publishing is not None
         if self.lost.done():
             future: asyncio.Future[None] = self._loop.create_future()
             future.set_exception(ConnectionLost(self.lost.result()))
             return future
-        return self._publishing.publish(message, exchange, routing_key, mandatory=mandatory)
+        return self.together.publish_soon((message,), exchange, routing_key, mandatory=mandatory)
 
-    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:
+    @property
+    def together(self) -> Publishing:
         assert self._publishing is not None
-        try:
-            return not self.lost.done() and self._publishing.publish_from_thread(
-                message, exchange, routing_key, confirm
-            )
-        except AmqpError:
-            return False  # the loop's way will say what it is
+        return self._publishing
 
     async def consume(
         self,

@@ -6,11 +6,13 @@ a text, whole number or bool is still pika's to encode.
 
 import functools
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pika.data
+from msgspec.structs import replace
 
-from warren.amqp.seam import Message, Settle
+from warren.amqp.seam import Copy, Form, Letter, Message, Settle
 
 METHOD, HEADER, BODY = 1, 2, 3
 """Kinds of frames."""
@@ -38,6 +40,7 @@ _CONTENT_FRAME = struct.Struct(">BHIHHQH")
 _INT, _LONG, _SIZE, _TIMESTAMP = struct.Struct(">ci"), struct.Struct(">cq"), struct.Struct(">I"), struct.Struct(">Q")
 _INT_LIMIT, _LONG_LIMIT = 1 << 31, 1 << 63
 _SHORT_LIMIT = 255
+_BLANK_LONG, _BLANK_TIME = (1 << 63) - 1, (1 << 64) - 2
 _END = bytes((END,))
 _PERSISTENT = b"\x02"
 
@@ -48,28 +51,65 @@ def settle(channel: int, tag: int, how: Settle, *, multiple: bool = False) -> by
     return _SETTLE.pack(METHOD, channel, 13, method, tag, bits | multiple, END)
 
 
-def publish(channel: int, exchange: str, routing_key: str, message: Message, *, mandatory: bool, limit: int) -> bytes:
-    """Return the frames of a publish.
+def publish(
+    channel: int, exchange: str, routing_key: str, letters: Sequence[Letter], *, mandatory: bool, limit: int
+) -> bytes:
+    """Return the frames of publishes to one address.
 
     Args:
         channel: its number.
         exchange: its name.
         routing_key: as it is.
-        message: always sent persistent.
-        mandatory: whether it shall come back when no queue takes it.
+        letters: always sent persistent.
+        mandatory: whether they shall come back when no queue takes them.
         limit: bytes of a body that fit into one frame.
 
     Raises:
         ValueError: a name or a short property above 255 bytes.
     """
-    body = message.body
-    flags, properties = _properties(message)
-    content = _CONTENT_FRAME.pack(HEADER, channel, 14 + len(properties), 60, 0, len(body), flags)
-    pieces = [_publish_method(channel, exchange, routing_key, mandatory), content, properties, _END]
-    for start in range(0, len(body), limit):
-        part = body[start : start + limit]
-        pieces += (HEAD.pack(BODY, channel, len(part)), part, _END)
+    method = _publish_method(channel, exchange, routing_key, mandatory)
+    pieces: list[bytes] = []
+    for letter in letters:
+        body = letter.body
+        flags, properties = _filled_in(letter) if type(letter) is Copy else _properties(letter)  # type: ignore[arg-type]
+        size = len(properties)
+        pieces += (method, _CONTENT_FRAME.pack(HEADER, channel, 14 + size, 60, 0, len(body), flags), properties, _END)
+        for start in range(0, len(body), limit):
+            part = body[start : start + limit]
+            pieces += (HEAD.pack(BODY, channel, len(part)), part, _END)
     return b"".join(pieces)
+
+
+class _Blanks(NamedTuple):
+    flags: int
+    before: bytes
+    """Up to the time in the header."""
+    between: bytes
+    after: bytes
+    """What follows the id and the time."""
+
+
+def _filled_in(copy: Copy) -> tuple[int, bytes]:
+    flags, before, between, after = _blanks(copy.form)
+    name, millis = copy.message_id.encode(), copy.millis
+    if len(name) > _SHORT_LIMIT:
+        raise ValueError(
+            f"a message's id has at most {_SHORT_LIMIT} bytes, and {copy.message_id[:40]!r}... has {len(name)}"
+        )
+    seconds = _TIMESTAMP.pack(millis // 1000)
+    return flags, b"%b%b%b%c%b%b%b" % (before, _TIMESTAMP.pack(millis), between, len(name), name, seconds, after)
+
+
+@functools.lru_cache(maxsize=256)
+def _blanks(form: Form) -> _Blanks:
+    """Cut a form where something is to be filled in: at bytes that no text can have, and after them come only texts."""
+    sample = form.sample
+    headers = {name: value for name, value in sample.headers.items() if name != form.stamp}
+    headers[form.stamp] = _BLANK_LONG  # the last one
+    flags, written = _properties(replace(sample, headers=headers, message_id=None, timestamp=_BLANK_TIME))
+    rest, _, after = written.rpartition(_TIMESTAMP.pack(_BLANK_TIME))
+    before, _, between = rest.rpartition(_TIMESTAMP.pack(_BLANK_LONG))
+    return _Blanks(flags | Flag.ID, before, between, after)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,25 +1,21 @@
-"""The publishing channel of a pika connection: which delivery tag belongs to whom."""
+"""The publishing channel of a pika connection."""
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import pika
 from pika.channel import Channel
 
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_channels import Rpc
+from warren.amqp.pika_confirms import Sheaf, Unanswered
 from warren.amqp.pika_stream import Stream
-from warren.amqp.seam import AmqpError, ChannelRefused, Confirm, ConnectionLost, Message, Nacked, Returned
+from warren.amqp.seam import AmqpError, ChannelRefused, Confirm, ConnectionLost, Letter
 
 _PRECONDITION_FAILED = 406
-
-
-class _Unconfirmed(NamedTuple):
-    future: Confirm
-    message_id: str | None
-    exchange: str
-    routing_key: str
 
 
 class Publishing:
@@ -31,12 +27,11 @@ class Publishing:
         self._stream = stream
         self._body_limit = body_limit
         self._loop = asyncio.get_running_loop()
-        self._last_tag = 0
-        self._oldest = 1  # no tag below it is unconfirmed
-        self._unconfirmed: dict[int, _Unconfirmed] = {}
-        self._returned: dict[int, str] = {}
+        self._unanswered = Unanswered()
         self._torn = False  # under the lock: a thread was interrupted while it published
         self._failed = False
+        self._thread = 0
+        """The thread that publishes now."""
         rpc.on_fail = self._fail
         rpc.channel.add_on_return_callback(self._on_return)
 
@@ -44,13 +39,23 @@ class Publishing:
         """Put the channel into confirm mode."""
         # pika will have somebody to tell of confirms, but they are tapped before they reach it.
         await self.rpc.call(lambda done: self.rpc.channel.confirm_delivery(lambda _: None, callback=done))
-        self._stream.taps[self._number] = self._tap
+        taps = self._stream.taps
+        taps.on_loop[self._number], taps.of_answers[self._number] = self._tap, self._tap_from_thread
 
-    def publish(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> "asyncio.Future[None]":
-        """Send a message; the future is done when it is confirmed."""
+    def publish(self, letters: Sequence[Letter], exchange: str, routing_key: str) -> "asyncio.Future[None]":
+        """Send messages at once; the future is done when all are confirmed."""
+        future = self.publish_soon(letters, exchange, routing_key, mandatory=True)
+        if not future.done():
+            self._stream.flush()
+        return future
+
+    def publish_soon(
+        self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool
+    ) -> "asyncio.Future[None]":
+        """As `publish`, with all that is sent in this turn of the loop."""
         future: asyncio.Future[None] = self._loop.create_future()
         try:
-            frames = self._frames(message, exchange, routing_key, mandatory=mandatory)
+            frames = self._frames(letters, exchange, routing_key, mandatory=mandatory)
             self._stream.hold()
         except AmqpError as error:
             future.set_exception(error)
@@ -58,44 +63,58 @@ class Publishing:
         if self._torn:
             future.set_exception(self._stream.torn())
         else:
-            self._register(future, message, exchange, routing_key)
+            self._unanswered.add(Sheaf(future, letters, (exchange, routing_key)))
             self._stream.write(frames)
         self._stream.lock.release()
         if self._stream.is_full:
             self._stream.flush()
         return future
 
-    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: Confirm) -> bool:
-        """As `publish`, mandatory, in another thread than the loop's; False when that cannot be done now.
+    def publish_from_thread(self, letters: Sequence[Letter], exchange: str, routing_key: str, confirm: Confirm) -> bool:
+        """As `publish`, in another thread than the loop's; False when that cannot be done now.
 
         A signal handler may raise anywhere in here. Left between numbering a publish and sending it, no later publish
         could be told from its neighbour: so none is made any more, and the connection ends.
         """
-        frames = self._frames(message, exchange, routing_key, mandatory=True)
-        lock = self._stream.lock
-        if not lock.acquire(blocking=False):  # it may be this very thread's, whose signal handler enqueues
+        try:
+            frames = self._frames(letters, exchange, routing_key, mandatory=True)
+        except AmqpError:
+            return False  # the loop's way will say what it is
+        if not self._stream.lock.acquire(blocking=False):
+            if self._thread == threading.get_ident():
+                self._give_up()
             return False
         try:
+            self._thread = threading.get_ident()
             if self._torn or self._failed:
                 return False
             self._torn = True
-            self._register(confirm, message, exchange, routing_key)
+            self._unanswered.add(Sheaf(confirm, letters, (exchange, routing_key)))
             self._stream.write_now(frames)
             self._torn = False
         finally:
-            lock.release()
+            self._thread = 0
+            self._stream.lock.release()
+        if self._failed:  # meanwhile, by what follows
+            self._unanswered.fail(ConnectionLost("a publish was interrupted"))
         return True
 
-    def _register(self, confirm: Confirm, message: Message, exchange: str, routing_key: str) -> None:
-        self._last_tag += 1
-        self._unconfirmed[self._last_tag] = _Unconfirmed(confirm, message.message_id, exchange, routing_key)
+    def _give_up(self) -> None:
+        """A signal handler of the thread that publishes wants to publish, too: the loop must not wait for that thread."""
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(self._stream.torn)
 
-    def _frames(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
+    def listen_from_thread(self, confirm: Confirm, until: float) -> None:
+        """Read answers in the calling thread until `confirm` is told."""
+        if self._stream.reading is not None:
+            self._stream.reading.read_for(confirm, until)
+
+    def _frames(self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
         if not self.rpc.channel.is_open:
             raise ConnectionLost("the publishing channel is closed")
         try:
             return pika_frames.publish(
-                self._number, exchange, routing_key, message, mandatory=mandatory, limit=self._body_limit
+                self._number, exchange, routing_key, letters, mandatory=mandatory, limit=self._body_limit
             )
         except ValueError as error:
             raise ChannelRefused(_PRECONDITION_FAILED, str(error)) from error
@@ -104,43 +123,20 @@ class Publishing:
         method = pika_parsing.method(data, at) if kind == pika_frames.METHOD else None
         if method not in (pika_frames.ACK, pika_frames.NACK):
             return False
-        tag, multiple = pika_parsing.confirm(data, at)
-        acked = method == pika_frames.ACK
-        if multiple:
-            for each in range(self._oldest, tag):
-                self._conclude(each, acked=acked)
-            self._oldest = tag
-        self._conclude(tag, acked=acked)
+        self._unanswered.answer(data, at, acked=method == pika_frames.ACK)
         return True
 
-    def _conclude(self, tag: int, *, acked: bool) -> None:
-        waiting = self._unconfirmed.pop(tag, None)
-        if waiting is None or waiting.future.done():
-            self._returned.pop(tag, None)
-        elif self._returned and tag in self._returned:
-            waiting.future.set_exception(Returned(self._returned.pop(tag)))
-        elif acked:
-            waiting.future.set_result(None)
-        else:
-            waiting.future.set_exception(Nacked("the broker refused the message"))
+    def _tap_from_thread(self, kind: int, data: bytes, at: int, end: int) -> bool:
+        # What the answer is for was counted before it was sent, and so before it was answered.
+        return not self._unanswered.for_loop and self._tap(kind, data, at, end)
 
     def _fail(self, error: AmqpError) -> None:
-        with suppress(ConnectionLost):
+        self._failed = True
+        with suppress(ConnectionLost):  # whoever is publishing has numbered it then
             self._stream.hold()
-            self._failed = True
             self._stream.lock.release()
-        unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        if len(unconfirmed) > 1 and isinstance(error, ChannelRefused):
-            # The refusal was for one of them, and nobody says which.
-            error = ConnectionLost(f"the channel was closed over a publish, perhaps another one: {error}")
-        for waiting in unconfirmed.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(error)
+        self._unanswered.fail(error)
 
     def _on_return(self, _: Channel, method: Any, had: pika.BasicProperties, __: bytes) -> None:
-        # The broker sends a message back just before it confirms it, and does not say which tag that was.
-        key = (had.message_id, method.exchange, method.routing_key)
-        for tag, waiting in list(self._unconfirmed.items()):  # other threads add to it
-            if waiting[1:] == key and tag not in self._returned:
-                self._returned[tag] = f"{method.reply_code} {method.reply_text}"
-                return
+        address = method.exchange, method.routing_key
+        self._unanswered.returned(had.message_id, address, f"{method.reply_code} {method.reply_text}")

@@ -1,8 +1,8 @@
 """pika's connection to asyncio, with a tap on it: frames that somebody here reads better than pika go to them.
 
 pika lets its I/O be replaced (`AbstractIOServices`). This one connects by asyncio's own transports, sends the bytes of one
-turn of the loop in one write, and looks at every frame that comes in: those for which a channel has a tap that takes them
-never reach pika, all others do. So pika keeps the handshake, the heartbeats, the channels and every rare method.
+turn of the loop in one write, and lets taps look at every frame that comes in. So pika keeps the handshake, the heartbeats,
+the channels and every rare method.
 """
 
 import asyncio
@@ -16,29 +16,29 @@ from typing import Any
 
 from pika.adapters.utils import nbio_interface
 
-from warren.amqp.pika_frames import END, HEAD, OVERHEAD
+from warren.amqp.pika_reading import POSSIBLE, SharedReading
+from warren.amqp.pika_taps import Taps
 from warren.amqp.seam import ConnectionLost
 
-Tap = Callable[[int, bytes, int, int], bool]
-"""Takes a frame, or leaves it to pika: its kind, the bytes it is in, and where its payload begins and ends."""
 _HELD_SECONDS = 1.0
 _FULL = 100
-_LAST_KIND = 8
-"""Of frames; anything above is a broker of another protocol version, for pika to refuse."""
 
 
 class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
     """What pika believes to be the transport, and asyncio to be the protocol."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pika: Any) -> None:
-        self.taps: dict[int, Tap] = {}
+        self.taps = Taps(pika)
         self.lock = threading.Lock()
         """Held while something is written, as other threads may do that, too."""
         self._loop = loop
         self._pika = pika
         self._transport: asyncio.Transport | None = None
         self._plain_socket = -1
-        self._torn: ConnectionLost | None = None
+        self.reading: SharedReading | None = None
+        """Where threads can read as well."""
+        self._broken: Exception | None = None
+        self._patience = _HELD_SECONDS
         self._pending: list[bytes] = []
         self._rest = b""
 
@@ -70,14 +70,15 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         Raises:
             ConnectionLost: the thread that has it does not go on: a signal handler in it may be waiting for us.
         """
-        if not self.lock.acquire(timeout=_HELD_SECONDS):
+        if not self.lock.acquire(timeout=self._patience):
             raise self.torn()
 
     def torn(self) -> ConnectionLost:
         """End the connection, as a thread was interrupted in the middle of a publish; return what to raise."""
-        self._torn = ConnectionLost("a publish was interrupted")
+        self._broken = torn = ConnectionLost("a publish was interrupted")
+        self._patience = 0.0
         self.abort()
-        return self._torn
+        return torn
 
     def flush(self) -> None:
         """Send what was written."""
@@ -105,39 +106,33 @@ class Stream(asyncio.Protocol, nbio_interface.AbstractStreamTransport):
         self._transport = transport
         if transport.get_extra_info("sslcontext") is None:
             self._plain_socket = transport.get_extra_info("socket").fileno()
+            if POSSIBLE:
+                self.reading = SharedReading(self._loop, transport, self.taps, self)
         self._pika.connection_made(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        held = self.lock.acquire(timeout=_HELD_SECONDS)
+        if self.reading is not None:
+            self.reading.close()
+        held = self.lock.acquire(timeout=self._patience)
         # The socket is closed after this, and its number may soon be another file's.
         self._transport, self._plain_socket = None, -1
         if held:
             self.lock.release()
-        self._pika.connection_lost(error or self._torn)
+        self._pika.connection_lost(error or self._broken)
 
     def eof_received(self) -> bool | None:
         keep: bool | None = self._pika.eof_received()
         return keep
 
+    def broken(self, error: OSError | None) -> None:
+        if error is not None:
+            self._broken = error
+            self.abort()
+        elif not self.eof_received() and self._transport is not None:
+            self._transport.close()
+
     def data_received(self, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-        taps, at, size, tapped = self.taps, 0, len(data), 0
-        while size - at >= OVERHEAD:
-            kind, channel, length = HEAD.unpack_from(data, at)
-            after = at + OVERHEAD + length if kind <= _LAST_KIND else size
-            if after > size:
-                break
-            tap = taps.get(channel)
-            if tap is not None and data[after - 1] == END and tap(kind, data, at + HEAD.size, after - 1):
-                tapped += after - at
-            else:
-                self._pika.data_received(data[at:after])
-            at = after
-        self._rest = data[at:]
-        if tapped:
-            # Heartbeats are judged by it; a busy broker sends none.
-            self._pika.conn.bytes_received += tapped
+        self.taps.take(data)
 
 
 class IoServices(nbio_interface.AbstractIOServices):

@@ -7,7 +7,7 @@ Three engines satisfy the protocol: pika, aio-pika and memory; one conformance s
 
 import asyncio
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -35,6 +35,41 @@ class Message(msgspec.Struct, frozen=True):
     correlation_id: str | None = None
     app_id: str | None = None
     headers: Headers = msgspec.field(default_factory=dict)
+
+
+class Form(msgspec.Struct, frozen=True, eq=False):
+    """What many messages have in common; each fills in its body, its id and its time.
+
+    Attributes:
+        sample: one of them; without an id.
+        stamp: the header that has the time in milliseconds, as `timestamp` has it in seconds.
+    """
+
+    sample: Message
+    stamp: str
+
+
+class Copy(msgspec.Struct, frozen=True, eq=False):
+    """A form filled in: a message that an engine may write without making it first."""
+
+    form: Form
+    message_id: str
+    millis: int
+    body: bytes
+
+    def message(self) -> Message:
+        """Return it as the message that it is."""
+        sample, stamp = self.form.sample, {self.form.stamp: self.millis}
+        return msgspec.structs.replace(
+            sample,
+            body=self.body,
+            message_id=self.message_id,
+            timestamp=self.millis // 1000,
+            headers={**sample.headers, **stamp},
+        )
+
+
+Letter = Message | Copy
 
 
 class Delivery(msgspec.Struct, frozen=True, eq=False):
@@ -177,16 +212,34 @@ class Confirm(Protocol):
     def set_exception(self, exception: "AmqpError", /) -> None: ...
 
 
-@runtime_checkable
-class PublishesFromThreads(Protocol):
-    """What a connection may be able to do besides: a blocking caller's own thread writes, which saves waking another."""
+class Together(Protocol):
+    """Publishing several messages in one call, and from other threads than the loop's."""
 
-    def publish_from_thread(self, message: Message, exchange: str, routing_key: str, confirm: "Confirm") -> bool:
-        """Send a mandatory message; `confirm` is told on the loop, as the future of `publish` is.
+    def publish(self, letters: Sequence[Letter], exchange: str, routing_key: str) -> asyncio.Future[None]:
+        """Send mandatory messages now; the future is done when all are answered, and fails with `SomeFailed` where there are several."""
+        ...
 
-        False when it cannot be done now and nothing was sent: publish it on the loop.
+    def publish_from_thread(self, letters: Sequence[Letter], exchange: str, routing_key: str, confirm: Confirm) -> bool:
+        """As `publish`, in any thread; `confirm` is told, by whichever thread hears of it, as the future would be.
+
+        False when it cannot be done now and nothing was sent: publish on the loop.
         """
         ...
+
+    def listen_from_thread(self, confirm: Confirm, until: float) -> None:
+        """Read what the broker says, in the calling thread, until `confirm` is told; `until` is of `time.monotonic`.
+
+        It returns earlier where that cannot be done, or while another thread reads, which will tell it.
+        """
+        ...
+
+
+@runtime_checkable
+class PublishesTogether(Protocol):
+    """A connection that can do that; of any other, `warren.amqp.one_by_one` makes use."""
+
+    @property
+    def together(self) -> Together: ...
 
 
 def cancelled(queue: str) -> str:
@@ -216,6 +269,14 @@ class Returned(AmqpError):
 
 class Nacked(AmqpError):
     """The broker refused the message (a full queue with reject-publish)."""
+
+
+class SomeFailed(AmqpError):
+    """Of messages that were published together; `errors` has those that failed by their place, all others are confirmed."""
+
+    def __init__(self, errors: Mapping[int, AmqpError]) -> None:
+        super().__init__(f"{len(errors)} publishes failed")
+        self.errors = errors
 
 
 class ChannelRefused(AmqpError):

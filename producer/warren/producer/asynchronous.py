@@ -1,11 +1,12 @@
 """The producer for asyncio applications, on pika's asyncio connection by default."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from warren.producer.client import Client
+from warren.producer.core import Outgoing
 from warren.producer.handles import AsyncHandle, AsyncMapHandle
 from warren.result import Result
 from warren.settings import Settings, load
@@ -61,7 +62,11 @@ class AsyncProducer:
             InvalidArguments, PayloadTooLarge: nothing was sent.
             PublishError: BrokerUnavailable, BrokerBlocked, Unroutable or PublishRefused, within `publish_timeout`.
         """
-        return self._handle(await self._client.send(self._client.compose(task, args, kwargs)))
+        client = self._client
+        outgoing = client.compose(task, args, kwargs)
+        handle = self._handle(client.expect(outgoing))
+        await client.send(outgoing)
+        return handle
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[AsyncHandle[R]]:
         """Enqueue many jobs with pipelined confirms: all are confirmed when this returns.
@@ -72,8 +77,15 @@ class AsyncProducer:
         Raises:
             PublishError: as `enqueue`; a note on it says how many are enqueued.
         """
-        slots = await self._client.send_many(self._client.compose_calls(calls))
-        return [self._handle(slot) for slot in slots]
+        client, handles = self._client, list[AsyncHandle[R]]()
+
+        def composed() -> Iterator[Outgoing]:
+            for outgoing in client.compose_calls(calls):
+                handles.append(self._handle(client.expect(outgoing)))
+                yield outgoing
+
+        await client.send_many(composed())
+        return handles
 
     @overload
     async def map(

@@ -4,7 +4,6 @@ import asyncio
 import functools
 import itertools
 import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
@@ -14,7 +13,6 @@ from warren.producer.core import Outgoing
 from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
-from warren.producer.io_thread import Reply
 from warren.result import Result
 from warren.settings import Settings, load
 from warren.task import Call, NamedTask, Task
@@ -24,9 +22,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _BATCH = 250
-"""Jobs composed here, in the caller's thread, before the I/O thread is given them."""
-_AHEAD = 2
-"""Batches on their way while the next one is composed."""
+"""Chunks of a map composed here, in the caller's thread, before the I/O thread is given them."""
 
 
 class Producer:
@@ -76,7 +72,11 @@ class Producer:
             InvalidArguments, PayloadTooLarge: nothing was sent.
             PublishError: BrokerUnavailable, BrokerBlocked, Unroutable or PublishRefused, within `publish_timeout`.
         """
-        return self._handle(self._host.send(self._host.client.compose(task, args, kwargs)))
+        client = self._host.client
+        outgoing = client.compose(task, args, kwargs)
+        handle = self._handle(client.expect(outgoing))
+        self._host.send(outgoing)
+        return handle
 
     def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs with pipelined confirms: all are confirmed when this returns.
@@ -87,20 +87,15 @@ class Producer:
         Raises:
             PublishError: as `enqueue`; a note on it says how many of its batch are enqueued.
         """
-        slots = list[Slot]()
-        sending = deque[Reply[list[Slot]]]()
-        try:
-            for batch in _batches(self._host.client.compose_calls(calls)):
-                sending.append(self._host.start(functools.partial(Client.send_many, outgoing=batch)))
-                if len(sending) > _AHEAD:
-                    slots += sending.popleft().result()
-            while sending:
-                slots += sending.popleft().result()
-        except BaseException:
-            for reply in sending:
-                reply.cancel()
-            raise
-        return [self._handle(slot) for slot in slots]
+        client, handles = self._host.client, list[Handle[R]]()
+
+        def composed() -> Iterator[Outgoing]:
+            for outgoing in client.compose_calls(calls):
+                handles.append(self._handle(client.expect(outgoing)))
+                yield outgoing
+
+        self._host.send_many(composed())
+        return handles
 
     @overload
     def map(

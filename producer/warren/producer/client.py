@@ -6,19 +6,27 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
+from warren.amqp.seam import Message
 from warren.errors import ResultTimeout
 from warren.events import Events
 from warren.job import Body, Job
 from warren.metrics import of_application
 from warren.producer.core import AnyTask, Composer, Outgoing
+from warren.producer.from_thread import ThreadPublisher
 from warren.producer.handles import MapState
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 from warren.producer.link import Link, Session
 from warren.producer.listening import Listener
-from warren.producer.publishing import Publisher, Rest
+from warren.producer.publishing import Publisher
 from warren.result import Result
 from warren.settings import Settings
 from warren.task import Call, named
+
+_SENT = Message(b"")
+_NEVER = asyncio.Event()
+"""Of all jobs whose result nobody wants."""
 
 
 class Client:
@@ -29,6 +37,8 @@ class Client:
         self._listener = Listener()
         self._link = Link(settings, engine, self._on_session)
         self._publisher = Publisher(self._link, Events(of_application()))
+        self.from_thread = ThreadPublisher(self._publisher)
+        """Publishes in any other thread than the loop's."""
         self.composer = Composer(self._link.names, self._listener.reply_key, settings.payload_limit)
 
     async def reach(self) -> None:
@@ -43,7 +53,7 @@ class Client:
     def compose(self, task: AnyTask | str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outgoing:
         """Return a job ready to be sent; needs no connection and may be called from any thread."""
         reference = named(task) if isinstance(task, str) else task
-        return self.composer.call(reference.call(*args, **kwargs), time.time())
+        return self.composer.job(reference, reference.signature.dump(args, kwargs), time.time())
 
     def compose_calls(self, calls: Iterable[Call[Any]]) -> Iterator[Outgoing]:
         """Return jobs ready to be sent, lazily."""
@@ -55,28 +65,22 @@ class Client:
         """Return the chunks of a map ready to be sent, lazily."""
         return self.composer.chunks(task, items, size, kwargs or {}, time.time())
 
-    async def send(self, outgoing: Outgoing) -> Slot:
-        """Publish one job, confirmed."""
-        slot = self._expect(outgoing)
-        await self._publisher.send(outgoing)
+    def expect(self, outgoing: Outgoing) -> Slot:
+        """Return where a job's result will lie; before it is sent."""
+        kind = outgoing.kind
+        if not kind.wants_result:
+            return Slot(outgoing, kind.result_type, changed=_NEVER)
+        slot = Slot(outgoing, kind.result_type)
+        self._listener.inbox.expect(slot)
         return slot
 
-    def send_from_thread(self, outgoing: Outgoing) -> tuple[Slot, Rest | None]:
-        """Publish one job from another thread than the loop's; what is left to do, if anything, is the loop's."""
-        slot = self._expect(outgoing)
-        return slot, self._publisher.send_from_thread(outgoing)
+    async def send(self, outgoing: Outgoing) -> None:
+        """Publish one job, confirmed."""
+        await self._publisher.send(outgoing)
 
-    async def send_many(self, outgoing: Iterable[Outgoing]) -> list[Slot]:
+    async def send_many(self, outgoing: Iterable[Outgoing]) -> None:
         """Publish many jobs, pipelined and confirmed."""
-        slots: list[Slot] = []
-
-        def expected() -> Iterator[Outgoing]:
-            for one in outgoing:
-                slots.append(self._expect(one))
-                yield one
-
-        await self._publisher.send_many(expected())
-        return slots
+        await self._publisher.send_many(outgoing)
 
     async def send_chunks(self, outgoing: Iterable[Outgoing], changed: asyncio.Event) -> list[ChunkSlot]:
         """Publish the chunks of a map, pipelined and confirmed; `changed` is set whenever any of them gets a result."""
@@ -84,7 +88,8 @@ class Client:
 
         def expected() -> Iterator[Outgoing]:
             for one in outgoing:
-                slot = ChunkSlot(one.job, len(one.job.body.items or ()), changed)
+                # The items are on their way; a million of them need not stay here as well.
+                slot = ChunkSlot(replace(one, letter=_SENT), one.items, changed)
                 self._listener.inbox.expect(slot)
                 slots.append(slot)
                 yield one
@@ -121,12 +126,6 @@ class Client:
     def map_state(self, slots: list[ChunkSlot], task: AnyTask) -> MapState:
         """Return what a map's handle works on."""
         return MapState(slots, task.signature.result)
-
-    def _expect(self, outgoing: Outgoing) -> Slot:
-        slot = Slot(outgoing.job, outgoing.result_type)
-        if outgoing.job.wants_result:
-            self._listener.inbox.expect(slot)
-        return slot
 
     async def _on_session(self, session: Session) -> None:
         names = self._link.names

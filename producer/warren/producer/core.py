@@ -2,58 +2,109 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from warren import delay, result
-from warren.amqp.seam import Message
+from warren.amqp.seam import Copy, Form, Letter, Message
 from warren.codec import NotDecodable, decode
 from warren.errors import JobCancelled, JobExpired, JobFailed, NoResult, PayloadTooLarge, UsageError
-from warren.job import Body, Job, new_id, to_message
+from warren.job import ENQUEUED_AT, Body, Job, encode_body, from_message, new_id, to_message
 from warren.options import in_seconds
+from warren.producer.inbox import Known
+from warren.signature import Arguments
 from warren.states import JobState
 from warren.task import Call, NamedTask, Task
 from warren.topology import Names
 
 T = TypeVar("T")
 AnyTask = Task[Any, Any] | NamedTask
+_KINDS = 256
+"""Kept at most; `task.options(...)` makes a new task each time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A job ready to be published, and what its result will be rebuilt into."""
+class Kind(msgspec.Struct, frozen=True, eq=False):
+    """What all jobs of a task have in common that this producer enqueues.
 
-    job: Job
-    message: Message
-    delayed: bool
+    Attributes:
+        form: for those that are ready at once and never expire.
+    """
+
+    task: str
+    queue: str
+    reply_to: str | None
+    wants_result: bool
     result_type: Any
+    form: Form
+
+
+class Outgoing(msgspec.Struct, frozen=True, eq=False):
+    """A job ready to be published."""
+
+    kind: Kind
+    id: str
+    enqueued_at: float
+    ready_at: float
+    letter: Letter
+    delayed: bool = False
+    items: int = 0
+    """How many a chunk has."""
+
+    @property
+    def task(self) -> str:
+        return self.kind.task
+
+    @property
+    def queue(self) -> str:
+        return self.kind.queue
+
+    @property
+    def reply_to(self) -> str | None:
+        return self.kind.reply_to
+
+    @property
+    def wants_result(self) -> bool:
+        return self.kind.wants_result
+
+    @property
+    def message(self) -> Message:
+        return self.letter.message() if isinstance(self.letter, Copy) else self.letter
+
+    @property
+    def job(self) -> Job:
+        """What a worker will read from it."""
+        return from_message(self.message, self.queue, self.enqueued_at)
 
     def address(self, names: Names, now: float) -> tuple[str, str]:
         """Return the exchange and routing key for being published now: what is left of a delay, not what it was."""
-        wait = self.job.ready_at - now if self.delayed else 0.0
-        return delay.route(names, self.job.queue, wait) if wait > 0 else (names.jobs, self.job.queue)
+        wait = self.ready_at - now if self.delayed else 0.0
+        return delay.route(names, self.queue, wait) if wait > 0 else (names.jobs, self.queue)
 
 
-@dataclass(frozen=True, slots=True)
 class Composer:
-    """Makes outgoing jobs for one namespace.
+    """Makes outgoing jobs for one namespace, in any thread.
 
-    Attributes:
+    Args:
+        names: of the namespace.
         reply_to: routing key under which this producer hears of results.
         payload_limit: bytes.
     """
 
-    names: Names
-    reply_to: str
-    payload_limit: int
+    def __init__(self, names: Names, reply_to: str, payload_limit: int) -> None:
+        self._names = names
+        self._reply_to = reply_to
+        self._payload_limit = payload_limit
+        self._kinds: dict[int, tuple[AnyTask, Kind]] = {}
 
     def call(self, call: Call[Any], now: float) -> Outgoing:
         """Return the job of a bound call."""
-        body = Body(call.task.name, list(call.arguments.args), dict(call.arguments.kwargs))
-        return self._compose(body, call.task, now)
+        return self.job(call.task, call.arguments, now)
+
+    def job(self, task: AnyTask, arguments: Arguments, now: float) -> Outgoing:
+        """Return the job of a task with its arguments."""
+        return self._compose(Body(task.name, list(arguments.args), dict(arguments.kwargs)), task, now)
 
     def chunks(
         self, task: AnyTask, items: Iterable[Any], size: int, kwargs: Mapping[str, Any], now: float
@@ -64,43 +115,76 @@ class Composer:
         for chunk in _batched(items, size):
             dumped = [task.signature.dump((item,), kwargs) for item in chunk]
             body = Body(task.name, [], dict(dumped[0].kwargs), [item.args[0] for item in dumped])
-            yield self._compose(body, task, now)
+            yield self._compose(body, task, now, len(chunk))
 
     def again(self, job: Job, now: float) -> Outgoing:
         """Return a job that exists already, to be published anew to its queue."""
-        return self._address(replace(job, ready_at=now, first_ready_at=now), 0.0, Any)
+        job = replace(job, ready_at=now, first_ready_at=now)
+        return self._address(job, _kind(job, Any), 0.0)
 
-    def _compose(self, body: Body, task: AnyTask, now: float) -> Outgoing:
+    def _compose(self, body: Body, task: AnyTask, now: float, items: int = 0) -> Outgoing:
+        known = self._kinds.get(id(task))
+        kind = known[1] if known is not None else self._learn(task)
         options = task.settings
-        wait = options.delay_seconds(now)
-        expires = in_seconds(options.expires)
-        job = Job(
+        if options.delay is None and options.at is None and options.expires is None:
+            written = self._written(body)
+            name = new_id(now)
+            copy = Copy(kind.form, name, round(now * 1000), written)
+            return Outgoing(kind, name, now, now, copy, False, items)
+        wait, expires = options.delay_seconds(now), in_seconds(options.expires)
+        job = replace(
+            self._sample(task),
             id=new_id(now),
             body=body,
-            queue=options.queue,
             enqueued_at=now,
             ready_at=now + wait,
             first_ready_at=now + wait,
             expires_at=None if expires is None else now + wait + expires,
+        )
+        return self._address(job, kind, wait, items)
+
+    def _learn(self, task: AnyTask) -> Kind:
+        """Note what all jobs of a task have in common; by identity, as named tasks are costly to compare."""
+        kind = _kind(self._sample(task), task.signature.result)
+        if len(self._kinds) >= _KINDS:
+            self._kinds.clear()
+        self._kinds[id(task)] = task, kind
+        return kind
+
+    def _sample(self, task: AnyTask) -> Job:
+        options = task.settings
+        return Job(
+            id="",
+            body=Body(task.name),
+            queue=options.queue,
             priority=options.priority,
-            reply_to=self.reply_to if options.result else None,
+            reply_to=self._reply_to if options.result else None,
             wants_result=options.result,
             limits=task.limits,
         )
-        return self._address(job, wait, task.signature.result)
 
-    def _address(self, job: Job, wait: float, result_type: Any) -> Outgoing:
+    def _written(self, body: Body) -> bytes:
+        written = encode_body(body)
+        if len(written) > self._payload_limit:
+            raise PayloadTooLarge(body.task, len(written), self._payload_limit)
+        return written
+
+    def _address(self, job: Job, kind: Kind, wait: float, items: int = 0) -> Outgoing:
+        self._written(job.body)
         message = to_message(job)
-        if len(message.body) > self.payload_limit:
-            raise PayloadTooLarge(job.task, len(message.body), self.payload_limit)
-        if wait <= 0:
-            return Outgoing(job, message, delayed=False, result_type=result_type)
-        delay.check(wait)
-        # In a TTL queue of RabbitMQ 4.0 to 4.2 a priority would let later jobs overtake, and delay, earlier ones.
-        return Outgoing(job, replace(message, priority=None), delayed=True, result_type=result_type)
+        if wait > 0:
+            delay.check(wait)
+            # In a TTL queue of RabbitMQ 4.0 to 4.2 a priority would let later jobs overtake, and delay, earlier ones.
+            message = replace(message, priority=None)
+        return Outgoing(kind, job.id, job.enqueued_at, job.ready_at, message, wait > 0, items)
 
 
-def value_of(job: Job, found: result.Result, result_type: Any) -> Any:
+def _kind(job: Job, result_type: Any) -> Kind:
+    form = Form(to_message(job), ENQUEUED_AT)
+    return Kind(job.task, job.queue, job.reply_to, job.wants_result, result_type, form)
+
+
+def value_of(job: Known, found: result.Result, result_type: Any) -> Any:
     """Return what the job returned, or raise what became of it.
 
     Raises:
@@ -130,7 +214,7 @@ def rebuilt(job_id: str, value: msgspec.Raw, result_type: Any) -> Any:
         raise JobFailed(job_id, "bad_result", "NotDecodable", said, "") from error
 
 
-def check_waitable(job: Job) -> None:
+def check_waitable(job: Known) -> None:
     """Refuse to wait for what is never published.
 
     Raises:

@@ -8,14 +8,13 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from warren.errors import WrongUse
 from warren.producer.client import Client
 from warren.producer.core import Outgoing
-from warren.producer.inbox import Slot
-from warren.producer.io_thread import IoThread, Reply
+from warren.producer.io_thread import IoThread
 from warren.settings import Settings
 
 T = TypeVar("T")
@@ -39,20 +38,18 @@ class Host:
 
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine of the client's on its thread and return what it returns."""
-        return self.start(work).result()
-
-    def start(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> Reply[T]:
-        """Begin to run a coroutine of the client's on its thread."""
         thread, client = self._both()
-        return thread.start(work(client))
+        return thread.call(work(client))
 
-    def send(self, outgoing: Outgoing) -> Slot:
+    def send(self, outgoing: Outgoing) -> None:
         """Publish one job, confirmed."""
         thread, client = self._both()
-        slot, rest = client.send_from_thread(outgoing)
-        if rest is not None:
-            thread.call(rest)
-        return slot
+        client.from_thread.send(outgoing, thread.call)
+
+    def send_many(self, outgoing: Iterable[Outgoing]) -> None:
+        """Publish many jobs, pipelined and confirmed; they are composed on the way."""
+        thread, client = self._both()
+        client.from_thread.send_many(outgoing, thread.call)
 
     def close(self) -> None:
         """Close the connection and end the thread, for good; safe from any thread, its own included."""
@@ -72,6 +69,9 @@ class Host:
         self._starting = threading.Lock()
 
     def _both(self) -> tuple[IoThread, Client]:
+        running = self._running
+        if running is not None:
+            return running
         if self._closed:
             raise WrongUse("this producer is closed")
         with self._starting:

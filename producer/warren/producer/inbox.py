@@ -4,23 +4,38 @@ import asyncio
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
-from warren.job import Job
 from warren.result import ItemFailure, Result
 from warren.states import FINAL, JobState
 
 V = TypeVar("V")
 
 
+class Known(Protocol):
+    """What waiting for a job needs to know of it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def reply_to(self) -> str | None: ...
+    @property
+    def wants_result(self) -> bool: ...
+    @property
+    def enqueued_at(self) -> float: ...
+    @property
+    def ready_at(self) -> float: ...
+
+
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class Slot:
     """The place where one job's result will lie; held by its handle, so results nobody can ask for are dropped."""
 
-    job: Job
+    job: Known
     result_type: Any = Any
     result: Result | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,17 +61,13 @@ class ChunkSlot:
         packed: all values in order as one JSON array, once each item has one: it takes a tenth of the memory.
     """
 
-    job: Job
+    job: Known
     size: int
     changed: asyncio.Event
     values: dict[int, msgspec.Raw] = field(default_factory=dict)
     failures: dict[int, ItemFailure] = field(default_factory=dict)
     packed: bytes | None = None
     peers: "Peers | None" = None
-
-    def __post_init__(self) -> None:
-        # The items are on their way; a million of them need not stay here as well.
-        self.job = replace(self.job, body=msgspec.structs.replace(self.job.body, items=None))
 
     def put(self, result: Result) -> None:
         """Take what is new in a result; one without items ends all that are still open."""

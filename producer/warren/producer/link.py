@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,7 +11,16 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from warren import topology
 from warren.amqp.engines import connect_any
-from warren.amqp.seam import ChannelRefused, ConnectFailed, Connection, ConnectionLost, PublishesFromThreads
+from warren.amqp.one_by_one import publish_one_by_one
+from warren.amqp.seam import (
+    ChannelRefused,
+    ConnectFailed,
+    Connection,
+    ConnectionLost,
+    Letter,
+    PublishesTogether,
+    Together,
+)
 from warren.errors import BrokerUnavailable, TopologyMismatch, WrongUse
 from warren.settings import Settings
 from warren.topology import Item, Names
@@ -29,14 +38,20 @@ class Session:
 
     connection: Connection
     declared: set[str] = field(default_factory=set)
-    direct: PublishesFromThreads | None = field(init=False)
+    together: Together | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.direct = self.connection if isinstance(self.connection, PublishesFromThreads) else None
+        self.together = self.connection.together if isinstance(self.connection, PublishesTogether) else None
 
     @property
     def alive(self) -> bool:
         return not self.connection.lost.done()
+
+    def publish(self, letters: Sequence[Letter], exchange: str, routing_key: str) -> "asyncio.Future[None]":
+        """Send mandatory messages; the future is as of `Together`."""
+        if self.together is not None:
+            return self.together.publish(letters, exchange, routing_key)
+        return publish_one_by_one(self.connection, letters, exchange, routing_key)
 
 
 Prepare = Callable[[Session], Awaitable[None]]

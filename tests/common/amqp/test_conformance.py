@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 from tests.common.amqp.harness import DEADLINE_SECONDS, Inbox, Side, error_of, eventually, loss, scenario
 
-from warren.amqp.seam import ChannelRefused, ConnectionLost, Depth, Message, Returned, Settle
+from warren.amqp.seam import ChannelRefused, ConnectionLost, Copy, Depth, Form, Message, Returned, Settle, SomeFailed
+from warren.producer.link import Session
 from warren.topology import Queue
 
 # --- publishing ------------------------------------------------------------------------------------------------------
@@ -101,6 +102,38 @@ async def test_of_many_publishes_in_flight_each_gets_its_own_verdict(side: Side)
         inbox = Inbox()
         await connection.consume(queue.name, inbox, prefetch=200)
         assert await inbox.take(connection, 199) == [b"%d" % number for number in range(200) if number != 57]
+
+
+@scenario
+async def test_of_messages_published_together_each_gets_its_own_verdict(side: Side) -> None:
+    async with side.connected() as connection:
+        queue, session = await side.queue(connection), Session(connection)
+        form = Form(Message(b"", content_type="text/plain"), "at")
+        letters = [Copy(form, f"m{number}", number, b"%d" % number) for number in range(300)]
+        assert await error_of(session.publish(letters, side.name("jobs"), queue.name)) is None
+        failed = await error_of(session.publish(letters[:7], side.name("jobs"), "nowhere"))
+        assert isinstance(failed, SomeFailed)
+        assert {place: type(error) for place, error in failed.errors.items()} == dict.fromkeys(range(7), Returned)
+        alone = session.publish([Message(b"?", message_id="alone")], side.name("jobs"), "nowhere")
+        assert isinstance(await error_of(alone), Returned)
+        inbox = Inbox()
+        await connection.consume(queue.name, inbox, prefetch=300)
+        delivery = await inbox.next()
+        assert delivery.message == letters[0].message()
+        assert await inbox.take(connection, 299) == [b"%d" % number for number in range(1, 300)]
+
+
+@scenario
+async def test_messages_published_together_get_an_answer_when_the_connection_closes(side: Side) -> None:
+    connection = await side.open()
+    queue = await side.queue(connection)
+    letters = [Message(b"1", message_id=f"m{number}") for number in range(50)]
+    future = Session(connection).publish(letters, side.name("jobs"), queue.name)
+    await connection.close()
+    error = await error_of(future)
+    if error is not None:
+        assert isinstance(error, SomeFailed)
+        assert {type(one) for one in error.errors.values()} == {ConnectionLost}
 
 
 @pytest.mark.parametrize("message_id", ["same", None])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_frames import HEAD
-from warren.amqp.seam import Message, Settle
+from warren.amqp.seam import Copy, Form, Letter, Message, Settle
 
 BASIC: Any = pika.spec.Basic
 SHORT = st.text(max_size=60)
@@ -74,7 +74,7 @@ def properties(message: Message) -> pika.BasicProperties:
 
 @given(MESSAGES, SHORT, SHORT, st.booleans())
 def test_pika_reads_our_publish(message: Message, exchange: str, key: str, mandatory: bool) -> None:
-    method, header, *bodies = frames(pika_frames.publish(7, exchange, key, message, mandatory=mandatory, limit=64))
+    method, header, *bodies = frames(pika_frames.publish(7, exchange, key, [message], mandatory=mandatory, limit=64))
     assert {frame.channel_number for frame in (method, header, *bodies)} == {7}
     assert isinstance(method.method, BASIC.Publish)
     assert (method.method.exchange, method.method.routing_key, method.method.mandatory) == (exchange, key, mandatory)
@@ -86,9 +86,23 @@ def test_pika_reads_our_publish(message: Message, exchange: str, key: str, manda
 
 @given(MESSAGES)
 def test_a_message_is_read_as_it_was_written(message: Message) -> None:
-    _, header, *bodies = payloads(pika_frames.publish(1, "", "", message, mandatory=True, limit=64))
+    _, header, *bodies = payloads(pika_frames.publish(1, "", "", [message], mandatory=True, limit=64))
     assert pika_parsing.body_size(header, 0) == len(message.body)
     assert pika_parsing.message(header, 0, b"".join(bodies)) == message
+
+
+@given(MESSAGES, SHORT, st.integers(0, 2**50), st.binary(max_size=200))
+def test_a_form_filled_in_is_the_message_that_it_says(sample: Message, name: str, millis: int, body: bytes) -> None:
+    copy = Copy(Form(sample, "warren-enqueued-at"), name, millis, body)
+    _, header, *bodies = payloads(pika_frames.publish(1, "", "", [copy], mandatory=True, limit=64))
+    assert pika_parsing.message(header, 0, b"".join(bodies)) == copy.message()
+    assert (copy.message().message_id, copy.message().timestamp, copy.message().body) == (name, millis // 1000, body)
+
+
+def test_publishes_to_one_address_are_their_frames_one_after_the_other() -> None:
+    letters: list[Letter] = [Message(b"1"), Copy(Form(Message(b""), "at"), "id", 5, b"2"), Message(b"3")]
+    singles = [pika_frames.publish(1, "e", "k", [letter], mandatory=True, limit=64) for letter in letters]
+    assert pika_frames.publish(1, "e", "k", letters, mandatory=True, limit=64) == b"".join(singles)
 
 
 @given(MESSAGES, st.text(max_size=20), st.text(max_size=20))
@@ -141,4 +155,6 @@ def test_a_header_that_is_not_utf8_is_handed_over_as_bytes() -> None:
 
 def test_what_amqp_cannot_carry_is_refused() -> None:
     with pytest.raises(ValueError, match="255 bytes"):
-        pika_frames.publish(1, "", "é" * 128, Message(b""), mandatory=True, limit=64)
+        pika_frames.publish(1, "", "é" * 128, [Message(b"")], mandatory=True, limit=64)
+    with pytest.raises(ValueError, match="255 bytes"):
+        pika_frames.publish(1, "", "", [Copy(Form(Message(b""), "at"), "é" * 128, 0, b"")], mandatory=True, limit=64)
