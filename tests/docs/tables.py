@@ -37,9 +37,12 @@ def metrics() -> list[Row]:
     own = Metrics(CollectorRegistry())
     rows = []
     for name in sorted(METRIC_NAMES):
-        metric = own._of[name]
-        labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-        rows.append([f"`{name}`", str(metric._type), labels, metric._documentation])
+        if tallies := own._tallies.get(name):
+            kind, labels, text = "histogram", tallies._labels, tallies._text
+        else:
+            metric = own._of[name]
+            kind, labels, text = str(metric._type), metric._labelnames, metric._documentation
+        rows.append([f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), text])
     return rows
 
 
