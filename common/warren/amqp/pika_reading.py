@@ -27,7 +27,7 @@ POSSIBLE = hasattr(select, "epoll")
 _HELD_SECONDS = 1.0
 _SLICE_SECONDS = 0.05
 """Python goes on polling after a signal handler that has read what was polled for; nobody else could end that."""
-_FEW, _MANY = 1 << 14, 1 << 18
+_FEW, _MANY = 1 << 14, 1 << 16
 """Bytes."""
 
 

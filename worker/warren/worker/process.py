@@ -16,6 +16,7 @@ from warren.worker.keeper import Exit
 from warren.worker.turns import Turns
 
 _LAST_WORDS_SECONDS = 1.0
+_READ_BYTES = 32_768
 _LOW = 8
 """A process with fewer jobs to go is sent what it holds beyond them; before that, more may come to be sent with it."""
 
@@ -202,14 +203,21 @@ class PoolProcess:
                 first.work.over(None)
 
 
-class _Wire(asyncio.Protocol):
-    """Hands bytes on, and says when there will be no more."""
+class _Wire(asyncio.BufferedProtocol):
+    """Hands bytes on, and says when there will be no more.
+
+    With a buffer of its own: asyncio's is so large that the system maps and clears it anew for every read.
+    """
 
     def __init__(self, read: Callable[[bytes], None], silent: Callable[[], None]) -> None:
         self._read, self._silent = read, silent
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
-    def data_received(self, data: bytes) -> None:
-        self._read(data)
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._read(bytes(self._buffer[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
         self._silent()
