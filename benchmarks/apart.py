@@ -1,14 +1,15 @@
-"""`python -m benchmarks.apart SYSTEM VERB ARGUMENTS`: enqueues in a fresh process, and prints one line of JSON.
+"""`python -m benchmarks.apart SYSTEM ORDER…`: enqueues in a fresh process, and prints a line of JSON for each order.
 
-A process of its own makes the producer's CPU time its own, and no system pays for what another one has imported.
+Without orders they are read from its input, so that several systems can take turns. A process of its own makes the producer's CPU
+time its own, and no system pays for what another one has imported.
 """
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from benchmarks import answers
 from benchmarks.site import Site
@@ -19,7 +20,38 @@ _SECONDS = 300
 
 def apart(site: Site, system: str, verb: str, *arguments: Any) -> dict[str, float]:
     """Have a system's application do it in a fresh process; what it reported."""
-    return fresh(site, "benchmarks.apart", system, verb, json.dumps(arguments))
+    return fresh(site, "benchmarks.apart", system, json.dumps([verb, *arguments]))
+
+
+class Player:
+    """A system's application in a process of its own, which does one thing after the other when it is told."""
+
+    def __init__(self, site: Site, system: str) -> None:
+        command = [sys.executable, "-m", "benchmarks.apart", system]
+        self._process = subprocess.Popen(
+            command, env=site.environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def plays(self, verb: str, *arguments: Any) -> dict[str, float]:
+        """Have it done; what it reported.
+
+        Raises:
+            EOFError: it has ended; why is on the screen.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([verb, *arguments]), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise EOFError(f"the application has ended with {self._process.wait()}")
+        report: dict[str, float] = json.loads(line)
+        return report
 
 
 def fresh(site: Site, module: str, *arguments: str) -> dict[str, float]:
@@ -44,6 +76,12 @@ def one(system: Any, job: str, arguments: list[Any]) -> dict[str, float]:
     return {}
 
 
+def warm(system: Any, job: str, arguments: list[Any]) -> dict[str, float]:
+    """Enqueue some jobs that do not count."""
+    system.enqueue_many(job, [arguments] * _WARM)
+    return {}
+
+
 def singly(system: Any, job: str, arguments: list[Any], number: int) -> dict[str, float]:
     """Enqueue jobs one after the other, each confirmed."""
 
@@ -51,7 +89,6 @@ def singly(system: Any, job: str, arguments: list[Any], number: int) -> dict[str
         for _ in range(number):
             system.enqueue(job, arguments)
 
-    system.enqueue_many(job, [arguments] * _WARM)
     return _measured(all_of_them, number)
 
 
@@ -62,13 +99,11 @@ def in_batches(system: Any, job: str, arguments: list[Any], number: int, batch: 
         for _ in range(number // batch):
             system.enqueue_many(job, [arguments] * batch)
 
-    system.enqueue_many(job, [arguments] * _WARM)
     return _measured(all_of_them, number // batch * batch)
 
 
 def at_once(system: Any, job: str, arguments: list[Any], number: int) -> dict[str, float]:
     """Enqueue all jobs in one call."""
-    system.enqueue_many(job, [arguments] * _WARM)
     return _measured(lambda: system.enqueue_many(job, [arguments] * number), number)
 
 
@@ -84,7 +119,7 @@ def steadily(system: Any, job: str, payload: str, number: int, per_second: float
 
 VERBS: dict[str, Callable[..., dict[str, float]]] = {
     verb.__name__: verb
-    for verb in (one, singly, in_batches, at_once, steadily, answers.round_trips, answers.one_way, answers.mapped)
+    for verb in (one, warm, singly, in_batches, at_once, steadily, answers.round_trips, answers.one_way, answers.mapped)
 }
 
 
@@ -102,18 +137,19 @@ def _measured(action: Callable[[], None], number: int) -> dict[str, float]:
     }
 
 
-def main(name: str, verb: str, arguments: list[Any]) -> None:
-    """Play the part of an application that enqueues."""
+def main(name: str, orders: Iterable[str]) -> None:
+    """Play the part of an application that enqueues: for each order, a verb and its arguments as JSON, a line of JSON."""
     from benchmarks.systems.registry import system
 
     played = system(name, Site.here())
     played.open()
     try:
-        report = VERBS[verb](played, *arguments)
+        for order in orders:
+            verb, *arguments = json.loads(order)
+            print(json.dumps(VERBS[verb](played, *arguments)), flush=True)
     finally:
         played.close()
-    print(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2:] or sys.stdin)

@@ -10,9 +10,9 @@ class Plan:
     Args:
         runs: of everything, interleaved; what is measured `once` is in the last one.
         side_by_side: cases at a time; more than one where nobody reads the figures.
-        rounds: of enqueuing in each run: short measures are disturbed most, and repeated at least cost.
-        singles: jobs enqueued one by one.
-        batched: jobs enqueued in batches.
+        turns: of enqueuing that each system has in a run.
+        singles: jobs enqueued one by one, in a turn.
+        batched: jobs enqueued in batches, in a turn.
         backlog: jobs waiting when a drain begins.
         drain_seconds: a drain is watched so long, or until nearly all have run.
         warm: jobs run before a drain is watched, so that every process has begun.
@@ -29,9 +29,9 @@ class Plan:
 
     runs: int = 3
     side_by_side: int = 1
-    rounds: int = 2
-    singles: int = 1_000
-    batched: int = 10_000
+    turns: int = 20
+    singles: int = 100
+    batched: int = 2_000
     backlog: int = 15_000
     drain_seconds: float = 3.0
     warm: int = 300
@@ -50,7 +50,7 @@ RECORD = Plan()
 SMOKE = Plan(
     runs=1,
     side_by_side=4,
-    rounds=1,
+    turns=2,
     singles=20,
     batched=100,
     backlog=1_000,

@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     engine: str = ""
     queues: tuple[str, ...] = ("default",)
     processes: int = 0
-    read_ahead: int = 32
+    read_ahead: int = 64
     grace_period: float = 30.0
     start_method: str = "forkserver"
     name: str = ""
