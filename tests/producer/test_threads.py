@@ -3,6 +3,7 @@
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -37,6 +38,18 @@ def delete_queue(broker: Broker, namespace: str) -> None:
     wire = pika.BlockingConnection(pika.URLParameters(broker.url))
     wire.channel().queue_delete(f"{namespace}.queue.default")
     wire.close()
+
+
+def reads(producer: Producer) -> Any:
+    """Enqueue until threads read; return what they read with."""
+
+    def reading() -> Any:
+        producer.enqueue(silent, "before")
+        session: Any = sessions(producer)
+        return session.connection._services.opened.reading
+
+    eventually(lambda: reading()._watch is not None, 20, "threads read")
+    return reading()
 
 
 @contextmanager
@@ -194,6 +207,32 @@ def test_a_confirm_that_never_comes_is_told_at_the_deadline(
         with pytest.raises(errors.BrokerUnavailable, match="it may still arrive") as unavailable:
             producer.enqueue(silent, "on its way for ever")
     assert unavailable.value.unknown
+
+
+@pytest.mark.skipif(not pika_reading.POSSIBLE, reason="needs epoll")
+def test_a_thread_that_reads_until_the_deadline_is_told_by_a_typed_error(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Producer(url=broker.url, namespace=namespace, publish_timeout=1) as producer:
+        reads(producer)
+        monkeypatch.setattr(Stream, "write_now", lambda *_: None)
+        with pytest.raises(errors.BrokerUnavailable, match="it may still arrive"):
+            producer.enqueue(silent, "on its way for ever")
+
+
+def test_slow_calls_are_confirmed_although_their_deadline_is_over_when_they_are_looked_at(
+    broker: Broker, namespace: str
+) -> None:
+    def slow() -> Iterator[Any]:
+        for _ in range(60):
+            yield silent.call("early")
+        time.sleep(1.2)  # longer than a publish may take
+        yield silent.call("late")
+
+    with Producer(url=broker.url, namespace=namespace, publish_timeout=1) as producer:
+        producer.enqueue(silent, "first")
+        assert len(producer.enqueue_many(slow())) == 61
+        ready(broker, namespace, 62)
 
 
 def test_closing_ends_the_wait_of_another_thread(

@@ -28,9 +28,7 @@ class Waiter:
 
     def wait(self, seconds: float) -> bool:
         """Wait to be told; False when it was not in time."""
-        told = self._told.acquire(timeout=seconds)
-        self._done = True
-        return told
+        return self._told.acquire(timeout=max(0.0, seconds))
 
     def done(self) -> bool:
         return self._done
