@@ -1,5 +1,6 @@
 """Publishing from the calling thread, on a real connection: threads, signals and interrupts in the worst places."""
 
+import asyncio
 import signal
 import socket
 import threading
@@ -21,6 +22,7 @@ from warren.amqp import pika_reading, pika_stream
 from warren.amqp.pika_stream import Stream
 from warren.amqp.pika_taps import Taps
 from warren.producer import Producer
+from warren.producer.io_thread import IoThread
 
 
 def ready(broker: Broker, namespace: str, count: int) -> None:
@@ -207,6 +209,18 @@ def test_a_confirm_that_never_comes_is_told_at_the_deadline(
         with pytest.raises(errors.BrokerUnavailable, match="it may still arrive") as unavailable:
             producer.enqueue(silent, "on its way for ever")
     assert unavailable.value.unknown
+
+
+def test_the_loop_is_asyncios_own_whatever_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose sockets are its own, as uvloop's, cannot share their reading."""
+
+    def another() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(asyncio, "new_event_loop", another)
+    thread = IoThread("test")
+    assert thread.call(asyncio.sleep(0, "done")) == "done"
+    thread.stop()
 
 
 @pytest.mark.skipif(not pika_reading.POSSIBLE, reason="needs epoll")

@@ -109,6 +109,11 @@ class Publishing:
         if self._stream.reading is not None:
             self._stream.reading.read_for(confirm, until)
 
+    def stop_listening(self) -> None:
+        """See to it that others read, when this is a signal handler in the thread that does."""
+        if self._stream.reading is not None:
+            self._stream.reading.leave()
+
     def _frames(self, letters: Sequence[Letter], exchange: str, routing_key: str, *, mandatory: bool) -> bytes:
         if not self.rpc.channel.is_open:
             raise ConnectionLost("the publishing channel is closed")

@@ -21,6 +21,8 @@ from warren.amqp.pika_taps import Taps
 from warren.amqp.seam import ConnectionLost
 
 _HELD_SECONDS = 1.0
+_TORN_SECONDS = 0.05
+"""For a thread that is about to write, so that the number it writes to is no other file's yet."""
 _FULL = 100
 _READ_BYTES = 65_536
 
@@ -77,7 +79,7 @@ class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
     def torn(self) -> ConnectionLost:
         """End the connection, as a thread was interrupted in the middle of a publish; return what to raise."""
         self._broken = torn = ConnectionLost("a publish was interrupted")
-        self._patience = 0.0
+        self._patience = _TORN_SECONDS
         self.abort()
         return torn
 
@@ -112,14 +114,16 @@ class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
         self._pika.connection_made(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.reading is not None:
-            self.reading.close()
-        held = self.lock.acquire(timeout=self._patience)
-        # The socket is closed after this, and its number may soon be another file's.
-        self._transport, self._plain_socket = None, -1
-        if held:
-            self.lock.release()
-        self._pika.connection_lost(error or self._broken)
+        try:
+            if self.reading is not None:
+                self.reading.close()
+        finally:
+            held = self.lock.acquire(timeout=self._patience)
+            # The socket is closed after this, and its number may soon be another file's.
+            self._transport, self._plain_socket = None, -1
+            if held:
+                self.lock.release()
+            self._pika.connection_lost(error or self._broken)
 
     def eof_received(self) -> bool | None:
         keep: bool | None = self._pika.eof_received()

@@ -229,8 +229,13 @@ class Together(Protocol):
     def listen_from_thread(self, confirm: Confirm, until: float) -> None:
         """Read what the broker says, in the calling thread, until `confirm` is told; `until` is of `time.monotonic`.
 
-        It returns earlier where that cannot be done, or while another thread reads, which will tell it.
+        It returns earlier where that cannot be done, or while another thread reads, which will tell it; as that one may
+        stop, call it again from time to time.
         """
+        ...
+
+    def stop_listening(self) -> None:
+        """End the listening of the calling thread, when a signal handler interrupts that and will wait for something else."""
         ...
 
 

@@ -16,6 +16,8 @@ from warren.producer.io_thread import Waiter
 from warren.producer.publishing import Publisher
 from warren.producer.runs import AHEAD, failures, how_many, together
 
+_LOOK_SECONDS = 1.0
+"""How long to rely on another thread's reading before looking at it."""
 OnLoop = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine on the loop and waits for it."""
 
@@ -41,6 +43,7 @@ class ThreadPublisher:
         """Publish one job; as `Publisher.send`."""
         sent = self._start((outgoing,))
         if sent is None:
+            self.step_aside()
             on_loop(self._publisher.send(outgoing))
         else:
             self._conclude(sent, on_loop)
@@ -54,6 +57,7 @@ class ThreadPublisher:
                 sent = self._start(jobs)
                 if sent is None:
                     self._conclude_oldest(waiting, 0, on_loop)
+                    self.step_aside()
                     on_loop(self._publisher.send_run(jobs))
                 else:
                     waiting.append(sent)
@@ -63,6 +67,12 @@ class ThreadPublisher:
         except PublishError as error:
             error.add_note(how_many(begun - sum(len(sent.jobs) for sent in waiting)))
             raise
+
+    def step_aside(self) -> None:
+        """Do this before waiting for the loop: in a signal handler, this thread may be the one that reads what that needs."""
+        session = self._publisher.link.session
+        if session is not None and session.together is not None:
+            session.together.stop_listening()
 
     def _start(self, jobs: Sequence[Outgoing]) -> _Sent | None:
         """Send without waiting; None where this thread cannot."""
@@ -82,9 +92,8 @@ class ThreadPublisher:
 
     def _conclude(self, sent: _Sent, on_loop: OnLoop) -> None:
         """Wait for the confirms."""
-        jobs, until, error = sent.jobs, sent.started + self._seconds, None
-        sent.together.listen_from_thread(sent.waiter, until)
-        if not sent.waiter.wait(until - time.monotonic()):
+        jobs = sent.jobs
+        if not self._is_told(sent):
             raise self._publisher.careful.too_late(jobs[0], in_flight=True)
         if (error := sent.waiter.error) is not None:
             errors = failures(error, len(jobs))
@@ -92,3 +101,13 @@ class ThreadPublisher:
             for place, why in errors.items():
                 on_loop(self._publisher.careful.recover(sent.jobs[place], sent.started, why))
         self._publisher.enqueued(jobs, sent.started)
+
+    def _is_told(self, sent: _Sent) -> bool:
+        until = sent.started + self._seconds
+        while True:
+            sent.together.listen_from_thread(sent.waiter, until)
+            left = until - time.monotonic()
+            if sent.waiter.wait(min(left, _LOOK_SECONDS)):
+                return True
+            if left <= _LOOK_SECONDS:
+                return False

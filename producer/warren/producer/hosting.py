@@ -39,6 +39,7 @@ class Host:
     def call(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine of the client's on its thread and return what it returns."""
         thread, client = self._both()
+        client.from_thread.step_aside()
         return thread.call(work(client))
 
     def send(self, outgoing: Outgoing) -> None:
@@ -86,6 +87,7 @@ async def _make_client(settings: Settings) -> Client:
 
 
 def _end(thread: IoThread, client: Client) -> None:
+    client.from_thread.step_aside()
     thread.call(client.close())
     thread.stop()
 

@@ -99,7 +99,9 @@ class IoThread:
     """Runs coroutines for other threads of the process that made it."""
 
     def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = (
+            asyncio.SelectorEventLoop()
+        )  # whatever the application's policy is: we share its sockets with threads
         self._replies: set[Reply[Any]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()

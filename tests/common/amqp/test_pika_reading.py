@@ -1,6 +1,7 @@
 """One socket, read on the loop and in threads that wait: by one at a time, in order, whatever interrupts them."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -136,6 +137,7 @@ def test_a_thread_that_waits_reads_its_answer_itself(line: Line) -> None:
 
 
 def test_when_nobody_waits_the_loop_reads(line: Line) -> None:
+    line.waiters["a"] = Waiter()
     line.far.sendall(frame(ANSWERS, "a"))
     assert line.wait("a").done()
     line.far.sendall(frame(ANSWERS, "b"))
@@ -154,7 +156,7 @@ def test_what_is_no_answer_goes_to_the_loop_with_all_that_follows(line: Line) ->
 def test_of_several_threads_one_reads_for_all(line: Line) -> None:
     with ThreadPoolExecutor(8) as threads:
         waiting = [threads.submit(line.wait, str(number)) for number in range(8)]
-        eventually(lambda: len(line.waiters) == 8 and line.reading._turn.locked(), 10, "they wait")
+        eventually(lambda: len(line.waiters) == 8 and line.reading._lock.locked(), 10, "they wait")
         for number in reversed(range(8)):
             line.far.sendall(frame(ANSWERS, str(number)))
         assert all(one.result(10).done() for one in waiting)
@@ -165,7 +167,7 @@ def test_a_thread_waits_no_longer_than_it_may(line: Line) -> None:
     started = time.monotonic()
     line.reading.read_for(Waiter(), started + 0.1)
     assert 0.1 <= time.monotonic() - started < 5
-    assert not line.reading._turn.locked()
+    assert not line.reading._lock.locked()
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -182,19 +184,17 @@ def test_the_end_of_the_connection_is_told_on_the_loop_while_a_thread_waits(line
 
 
 def test_closing_ends_the_waiting_of_a_thread_and_closes_what_is_ours(line: Line) -> None:
-    files = {line.reading._file, line.reading._watch.fileno()}  # type: ignore[union-attr]
+    watch = line.reading._watch
+    assert watch is not None
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(line.reading.read_for, Waiter(), time.monotonic() + 30)
-        eventually(line.reading._turn.locked, 10, "it reads")
+        eventually(line.reading._lock.locked, 10, "it reads")
         line._io.call(line._close())
         waiting.result(5)
     assert line.reading._watch is None
-    assert not [file for file in files if os.path.exists(f"/proc/self/fd/{file}") and _is_epoll(file)]  # noqa: PTH110
+    assert watch.epoll.closed
+    assert watch.socket.fileno() == -1
     line.reading.read_for(Waiter(), time.monotonic() + 30)
-
-
-def _is_epoll(file: int) -> bool:
-    return "eventpoll" in os.readlink(f"/proc/self/fd/{file}")  # noqa: PTH115
 
 
 def test_an_interrupt_while_polling_loses_nothing(line: Line, alarm: Any) -> None:
@@ -237,6 +237,129 @@ def test_a_signal_handler_reads_in_the_place_of_what_it_interrupted(line: Line, 
     assert not line.torn_at
 
 
+def test_a_signal_handler_hears_its_confirm_behind_a_result(line: Line, alarm: Any) -> None:
+    inner: list[Waiter] = []
+
+    def handler(_: int, __: FrameType | None) -> None:
+        inner.append(line.waiters.setdefault("inner", Waiter()))
+        line.far.sendall(frame(OTHERS, "result") + frame(ANSWERS, "inner") + frame(ANSWERS, "outer"))
+        line.wait("inner", 3)
+
+    alarm(handler, 0.1)
+    assert line.wait("outer").done()
+    assert inner[0].done()
+    assert line.texts() == ["result", "inner", "outer"]
+    assert not line.torn_at
+
+
+def test_a_signal_handler_that_waits_for_others_has_them_read(line: Line, alarm: Any) -> None:
+    def handler(_: int, __: FrameType | None) -> None:
+        line.reading.leave()
+        line.far.sendall(frame(ANSWERS, "a"))
+        eventually(lambda: line.taken == [("a", "reading")], 10, "the loop reads")
+
+    line.waiters["a"] = Waiter()
+    alarm(handler, 0.1)
+    assert line.wait("a").done()
+
+
+def test_a_signal_handler_that_forks_reads_nothing_in_the_child(line: Line, alarm: Any) -> None:
+    def handler(_: int, __: FrameType | None) -> None:
+        children.append(os.fork())
+        if children[0]:
+            assert os.waitpid(children[0], 0)[1] == 0
+            line.far.sendall(frame(ANSWERS, "a"))
+
+    children: list[int] = []
+    alarm(handler, 0.1)
+    waiter = line.waiters.setdefault("a", Waiter())
+    try:
+        line.reading.read_for(waiter, time.monotonic() + 10)
+    finally:
+        if children == [0]:
+            os._exit(int(bool(line.taken) or not line.reading._lock.locked()))
+    assert line.taken == [("a", "MainThread")]
+
+
+def test_a_thread_that_waits_long_for_one_that_reads_no_more_ends_the_connection(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pika_reading, "_HELD_SECONDS", 0.1)
+    watch = line.reading._watch
+    assert watch is not None
+    watch.turn = pika_reading._Turn(time.monotonic())
+    watch.turn.thread = 0
+    with line.reading._lock:
+
+        def looked() -> float:
+            line.reading.read_for(Waiter(), time.monotonic() + 10)
+            return line.torn_at
+
+        eventually(looked, 10, "it is torn")
+    watch.turn = None
+
+
+def test_a_long_turn_that_ends_in_a_burst_is_no_torn_one(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop sees bytes just before a thread has made it blind, and again just before the turn is over."""
+    watch, refused = line.reading._watch, line.reading._refused
+    assert watch is not None
+    epoll, looked = watch.epoll, threading.Event()
+
+    class Slow:
+        def modify(self, file: int, events: int) -> None:
+            looked.clear()
+            line.far.sendall(frame(ANSWERS, "burst"))
+            if events:
+                epoll.modify(file, events)
+            assert looked.wait(10)
+            if not events:
+                epoll.modify(file, events)
+                line.far.sendall(frame(ANSWERS, "more"))
+
+    def noted() -> None:
+        refused()
+        looked.set()
+
+    monkeypatch.setattr(pika_reading, "_HELD_SECONDS", 0.2)
+    monkeypatch.setattr(line.reading, "_refused", noted)
+    monkeypatch.setattr(watch, "epoll", Slow())
+    line.reading.read_for(Waiter(), time.monotonic() + 0.5)
+    monkeypatch.setattr(watch, "epoll", epoll)
+    line.far.sendall(frame(ANSWERS, "last"))
+    eventually(lambda: "last" in line.texts(), 10, "all is read")
+    assert not line.torn_at
+
+
+def test_after_a_hole_nothing_more_is_taken(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: bytes) -> bytes:
+        raise KeyboardInterrupt
+
+    # The loop does not hear of it yet.
+    monkeypatch.setattr(line.reading, "_tell_loop", lambda _: None)
+    later(0.05, line.far.sendall, frame(ANSWERS, "lost"))
+    with monkeypatch.context() as patch:
+        patch.setattr(line.taps, "take_answers", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            line.reading.read_for(Waiter(), time.monotonic() + 10)
+    line.far.sendall(frame(ANSWERS, "a"))
+    line.reading.read_for(Waiter(), time.monotonic() + 1)
+    line._io.call(line._close())
+    assert line.taken == []
+
+
+def test_when_no_more_files_can_be_opened_the_transport_goes_on_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(_: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    line = Line()
+    monkeypatch.setattr(os, "dup", too_many)
+    line.reading.read_for(Waiter(), 0)
+    line.far.sendall(frame(ANSWERS, "a"))
+    eventually(lambda: line.taken == [("a", "reading")], 10, "it is read")
+    assert line.reading._watch is None
+    line.close()
+
+
 def test_a_signal_handler_that_finds_bytes_in_the_hand_of_its_thread_ends_the_connection(
     line: Line, alarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,10 +377,10 @@ def test_a_signal_handler_that_finds_bytes_in_the_hand_of_its_thread_ends_the_co
 
 
 def test_a_turn_that_never_ends_is_noticed(line: Line) -> None:
-    line.reading._turn.acquire()  # by a thread that a signal handler has led away
+    line.reading._lock.acquire()  # by a thread that a signal handler has led away
     line.far.sendall(frame(ANSWERS, "a"))
     eventually(lambda: line.torn_at, 10, "it is torn")
-    line.reading._turn.release()
+    line.reading._lock.release()
 
 
 def test_what_fails_on_the_loop_ends_the_connection(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
