@@ -9,7 +9,7 @@ from tests.producer.hands import NAMES, NOW, Hands, double, settings
 
 from warren import errors
 from warren.amqp import memory
-from warren.amqp.seam import ConnectionLost, Nacked, SomeFailed
+from warren.amqp.seam import ConnectionLost, Late, Nacked, SomeFailed
 from warren.producer import AsyncProducer
 from warren.producer.core import Composer, Outgoing
 from warren.producer.gathering import Gathering
@@ -78,7 +78,7 @@ async def test_many_do_not_wait_for_the_end_of_the_turn_and_each_address_is_a_ru
     [
         (SomeFailed({1: Nacked("full")}), [type(None), Nacked, type(None)]),
         (ConnectionLost("cut"), [ConnectionLost] * 3),
-        (TimeoutError(), [TimeoutError] * 3),
+        (Late(), [Late] * 3),
     ],
 )
 def test_each_is_told_its_own_fate(fate: Exception, expected: list[type]) -> None:

@@ -4,7 +4,33 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from warren.amqp.seam import AmqpError, Connection, ConnectionLost, Copy, Letter, SomeFailed
+from warren.amqp.seam import AmqpError, Connection, ConnectionLost, Copy, Late, Letter, SomeFailed
+
+
+class _Several(asyncio.Future[None]):
+    """Done when several publishes are answered; cancelled with them."""
+
+    def __init__(self, singles: "Sequence[asyncio.Future[None]]") -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self.errors: dict[int, AmqpError] = {}
+        self.left = set(range(len(singles)))
+        for place, single in enumerate(singles):
+            single.add_done_callback(partial(self._answered, place))
+        self.add_done_callback(lambda _: [single.cancel() for single in singles])
+
+    def _answered(self, place: int, single: "asyncio.Future[None]") -> None:
+        error = ConnectionLost("given up") if single.cancelled() else single.exception()
+        if self.done():
+            return
+        self.left.discard(place)
+        if error is not None:
+            self.errors[place] = error if isinstance(error, AmqpError) else ConnectionLost(f"{error!r}")
+        if self.left:
+            return
+        if self.errors:
+            self.set_exception(SomeFailed(self.errors))
+        else:
+            self.set_result(None)
 
 
 def publish_one_by_one(
@@ -15,24 +41,11 @@ def publish_one_by_one(
         connection.publish(letter.message() if isinstance(letter, Copy) else letter, exchange, routing_key)
         for letter in letters
     ]
-    if len(singles) == 1:
-        return singles[0]
-    together: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    errors: dict[int, AmqpError] = {}
-    left = set(range(len(singles)))
+    return singles[0] if len(singles) == 1 else _Several(singles)
 
-    def answered(place: int, single: "asyncio.Future[None]") -> None:
-        left.discard(place)
-        error = ConnectionLost("given up") if single.cancelled() else single.exception()
-        if isinstance(error, AmqpError):
-            errors[place] = error
-        if left or together.done():
-            return
-        if errors:
-            together.set_exception(SomeFailed(errors))
-        else:
-            together.set_result(None)
 
-    for place, single in enumerate(singles):
-        single.add_done_callback(partial(answered, place))
-    return together
+def give_up(future: "asyncio.Future[None]") -> AmqpError:
+    """Return what is known of what was published one by one: `Late` of what is not answered."""
+    if not isinstance(future, _Several):
+        return Late()
+    return SomeFailed({**future.errors, **dict.fromkeys(future.left, Late())})

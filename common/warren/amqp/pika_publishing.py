@@ -89,20 +89,25 @@ class Publishing:
             if self._torn or self._failed:
                 return False
             self._torn = True
-            self._unanswered.add(Sheaf(confirm, letters, (exchange, routing_key)))
+            sheaf = Sheaf(confirm, letters, (exchange, routing_key))
+            self._unanswered.add(sheaf)
             self._stream.write_now(frames)
             self._torn = False
         finally:
             self._thread = 0
             self._stream.lock.release()
         if self._failed:  # meanwhile, by what follows
-            self._unanswered.fail(ConnectionLost("a publish was interrupted"))
+            self._unanswered.fail_one(sheaf, ConnectionLost("a publish was interrupted"))
         return True
 
     def _give_up(self) -> None:
         """A signal handler of the thread that publishes wants to publish, too: the loop must not wait for that thread."""
         with suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(self._stream.torn)
+
+    def give_up(self, confirm: Confirm) -> AmqpError:
+        """Return what is known of what was published with `confirm`."""
+        return self._unanswered.give_up(confirm)
 
     def listen_from_thread(self, confirm: Confirm, until: float) -> None:
         """Read answers in the calling thread until `confirm` is told."""

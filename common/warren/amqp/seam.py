@@ -226,6 +226,10 @@ class Together(Protocol):
         """
         ...
 
+    def give_up(self, confirm: Confirm) -> "AmqpError":
+        """Return what is known, in any thread, of what was published with `confirm`: `Late` of what is not answered."""
+        ...
+
     def listen_from_thread(self, confirm: Confirm, until: float) -> None:
         """Read what the broker says, in the calling thread, until `confirm` is told; `until` is of `time.monotonic`.
 
@@ -274,6 +278,10 @@ class Returned(AmqpError):
 
 class Nacked(AmqpError):
     """The broker refused the message (a full queue with reject-publish)."""
+
+
+class Late(AmqpError):
+    """A publish that was not answered when whoever waited gave up; its fate is unknown."""
 
 
 class SomeFailed(AmqpError):

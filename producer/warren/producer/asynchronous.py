@@ -76,6 +76,7 @@ class AsyncProducer:
 
         Raises:
             PublishError: as `enqueue`; a note on it says how many are enqueued.
+            Exception: what `calls` raises; those before are enqueued.
         """
         client, handles = self._client, list[AsyncHandle[R]]()
 

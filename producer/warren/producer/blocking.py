@@ -13,6 +13,7 @@ from warren.producer.core import Outgoing
 from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+from warren.producer.runs import Composed
 from warren.result import Result
 from warren.settings import Settings, load
 from warren.task import Call, NamedTask, Task
@@ -85,7 +86,8 @@ class Producer:
             calls: made by `task.call(...)`; read lazily, in the caller's thread.
 
         Raises:
-            PublishError: as `enqueue`; a note on it says how many of its batch are enqueued.
+            PublishError: as `enqueue`; a note on it says how many are enqueued.
+            Exception: what `calls` raises; those before are enqueued.
         """
         client, handles = self._host.client, list[Handle[R]]()
 
@@ -130,8 +132,10 @@ class Producer:
             InvalidArguments, PayloadTooLarge, PublishError: as `enqueue`; the chunks before the error are enqueued.
         """
         client, changed, slots = self._host.client, asyncio.Event(), list[ChunkSlot]()
-        for batch in _batches(client.compose_chunks(task, items, chunk, kwargs)):
+        composed = Composed(client.compose_chunks(task, items, chunk, kwargs))
+        for batch in _batches(iter(composed)):
             slots += self._host.call(functools.partial(Client.send_chunks, outgoing=batch, changed=changed))
+        composed.check()
         return MapHandle(client.map_state(slots, task), self._wait)
 
     def handle(self, job_id: str) -> Handle[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from warren import topology
-from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Nacked, Returned
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Late, Nacked, Returned
 from warren.errors import BrokerBlocked, BrokerUnavailable, PublishError, PublishRefused, Unroutable
 from warren.producer.core import Outgoing
 from warren.producer.link import Link, Session, TryAgain, persistently
@@ -64,8 +64,10 @@ class Careful:
         """Send again, with care, what the broker did not take as it was or whose fate is unknown.
 
         Raises:
-            PublishError: as `send`; the deadline is that of what was `started` then.
+            PublishError: as `send`, the deadline being that of what was `started` then; at once when it is over.
         """
+        if isinstance(error, Late):
+            raise self.too_late(outgoing, in_flight=True)
         if isinstance(error, Nacked):
             raise _refused(outgoing, str(error)) from error
         await self.send(outgoing, started, in_flight=isinstance(error, ConnectionLost))

@@ -14,7 +14,7 @@ from warren.errors import PublishError
 from warren.producer.core import Outgoing
 from warren.producer.io_thread import Waiter
 from warren.producer.publishing import Publisher
-from warren.producer.runs import AHEAD, failures, how_many, together
+from warren.producer.runs import AHEAD, Composed, failures, how_many, together
 
 _LOOK_SECONDS = 1.0
 """How long to rely on another thread's reading before looking at it."""
@@ -51,9 +51,9 @@ class ThreadPublisher:
     def send_many(self, outgoing: Iterable[Outgoing], on_loop: OnLoop) -> None:
         """Publish many jobs, in their order; as `Publisher.send_many`."""
         waiting: deque[_Sent] = deque()
-        begun = 0
+        begun, composed = 0, Composed(outgoing)
         try:
-            for jobs in together(outgoing):
+            for jobs in together(composed):
                 sent = self._start(jobs)
                 if sent is None:
                     self._conclude_oldest(waiting, 0, on_loop)
@@ -67,6 +67,7 @@ class ThreadPublisher:
         except PublishError as error:
             error.add_note(how_many(begun - sum(len(sent.jobs) for sent in waiting)))
             raise
+        composed.check()
 
     def step_aside(self) -> None:
         """Do this before waiting for the loop: in a signal handler, this thread may be the one that reads what that needs."""
@@ -91,16 +92,15 @@ class ThreadPublisher:
             waiting.popleft()
 
     def _conclude(self, sent: _Sent, on_loop: OnLoop) -> None:
-        """Wait for the confirms."""
-        jobs = sent.jobs
-        if not self._is_told(sent):
-            raise self._publisher.careful.too_late(jobs[0], in_flight=True)
-        if (error := sent.waiter.error) is not None:
-            errors = failures(error, len(jobs))
-            jobs = [job for place, job in enumerate(jobs) if place not in errors]
-            for place, why in errors.items():
-                on_loop(self._publisher.careful.recover(sent.jobs[place], sent.started, why))
-        self._publisher.enqueued(jobs, sent.started)
+        """Wait for the confirms, and see to it that all are."""
+        error = sent.waiter.error if self._is_told(sent) else sent.together.give_up(sent.waiter)
+        if error is None:
+            self._publisher.enqueued(sent.jobs, sent.started)
+            return
+        errors = failures(error, len(sent.jobs))
+        self._publisher.enqueued([job for place, job in enumerate(sent.jobs) if place not in errors], sent.started)
+        for place, why in errors.items():
+            on_loop(self._publisher.careful.recover(sent.jobs[place], sent.started, why))
 
     def _is_told(self, sent: _Sent) -> bool:
         until = sent.started + self._seconds

@@ -1,7 +1,7 @@
 """Single jobs that are enqueued in one turn of the loop, as under `asyncio.gather`, are sent together."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from warren.amqp.seam import AmqpError
@@ -16,7 +16,7 @@ class Gathering(Generic[Sent]):
 
     Args:
         start: sends jobs of one address.
-        confirmed: waits for the confirms of what was started; raises `TimeoutError` or an `AmqpError`.
+        confirmed: waits for the confirms of what was started; raises an `AmqpError`.
     """
 
     def __init__(
@@ -60,13 +60,11 @@ class Gathering(Generic[Sent]):
             del answers[: len(run)]
 
     async def _tell(self, sent: Sent, answers: list["asyncio.Future[None]"]) -> None:
-        errors: dict[int, BaseException] = {}
+        errors: Mapping[int, AmqpError] = {}
         try:
             await self._confirmed(sent)
         except AmqpError as error:
-            errors.update(failures(error, len(answers)))
-        except TimeoutError as error:
-            errors = dict.fromkeys(range(len(answers)), error)
+            errors = failures(error, len(answers))
         except asyncio.CancelledError:  # the producer is closed
             for answer in answers:
                 answer.cancel()

@@ -1,4 +1,4 @@
-"""Who waits for which result. Everything here happens on the producer's event loop."""
+"""Who waits for which result. Results are put on the producer's event loop; who enqueues may expect them in any thread."""
 
 import asyncio
 import weakref

@@ -11,8 +11,9 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from warren import topology
 from warren.amqp.engines import connect_any
-from warren.amqp.one_by_one import publish_one_by_one
+from warren.amqp.one_by_one import give_up, publish_one_by_one
 from warren.amqp.seam import (
+    AmqpError,
     ChannelRefused,
     ConnectFailed,
     Connection,
@@ -52,6 +53,10 @@ class Session:
         if self.together is not None:
             return self.together.publish(letters, exchange, routing_key)
         return publish_one_by_one(self.connection, letters, exchange, routing_key)
+
+    def give_up(self, future: "asyncio.Future[None]") -> AmqpError:
+        """Return what is known of what such a future is for; as of `Together`."""
+        return self.together.give_up(future) if self.together is not None else give_up(future)
 
 
 Prepare = Callable[[Session], Awaitable[None]]

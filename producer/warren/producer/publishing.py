@@ -17,7 +17,7 @@ from warren.producer.core import Outgoing
 from warren.producer.deadlines import Deadlines, Watched
 from warren.producer.gathering import Gathering
 from warren.producer.link import Link, Session
-from warren.producer.runs import AHEAD, failures, how_many, together
+from warren.producer.runs import AHEAD, Composed, failures, how_many, together
 
 
 class _NotSent(AmqpError):
@@ -30,7 +30,8 @@ class _Sent:
 
     jobs: Sequence[Outgoing]
     started: float
-    watched: Watched | None
+    watched: Watched | None = None
+    session: Session | None = None
 
 
 class Publisher:
@@ -57,8 +58,6 @@ class Publisher:
         started = time.monotonic()
         try:
             await self._gathering.send(outgoing)
-        except TimeoutError:
-            raise self.careful.too_late(outgoing, in_flight=True) from None
         except AmqpError as error:
             await self.careful.recover(outgoing, started, error)
 
@@ -69,10 +68,10 @@ class Publisher:
             PublishError: as `send`; a note on it says how many were confirmed.
         """
         waiting: deque[_Sent] = deque()
-        begun = 0
+        begun, composed = 0, Composed(outgoing)
         try:
             async with self._sending_many:
-                for jobs in together(outgoing):
+                for jobs in together(composed):
                     await self._begin(jobs, waiting)
                     begun += len(jobs)
                     await self._conclude_oldest(waiting, AHEAD)
@@ -84,6 +83,7 @@ class Publisher:
             for left in waiting:
                 if left.watched is not None:
                     left.watched.future.cancel()
+        composed.check()
 
     async def send_run(self, jobs: Sequence[Outgoing]) -> None:
         """Publish jobs of one address; as `send_many`, without its note."""
@@ -118,9 +118,9 @@ class Publisher:
         """Send to one address without waiting for the confirm, where all that the jobs need is there."""
         session = self.ready(jobs[0])
         if session is None:
-            return _Sent(jobs, time.monotonic(), None)
+            return _Sent(jobs, time.monotonic())
         sent = session.publish([job.letter for job in jobs], *jobs[0].address(self.link.names, time.time()))
-        return _Sent(jobs, time.monotonic(), self._deadlines.watch(sent))
+        return _Sent(jobs, time.monotonic(), self._deadlines.watch(sent), session)
 
     async def _begin(self, jobs: Sequence[Outgoing], waiting: deque[_Sent]) -> None:
         """Send jobs of one address; where something is missing, the first with care, as the others need what it makes."""
@@ -140,8 +140,6 @@ class Publisher:
         """See to it that all are confirmed."""
         try:
             await self._confirmed(sent)
-        except TimeoutError:
-            raise self.careful.too_late(sent.jobs[0], in_flight=True) from None
         except AmqpError as error:
             for place, why in failures(error, len(sent.jobs)).items():
                 await self.careful.recover(sent.jobs[place], sent.started, why)
@@ -150,13 +148,16 @@ class Publisher:
         """Wait for the confirms.
 
         Raises:
-            TimeoutError, AmqpError: for `failures` to tell apart.
+            AmqpError: for `failures` to tell apart.
         """
         jobs = sent.jobs
         try:
-            if sent.watched is None:
+            if sent.watched is None or sent.session is None:
                 raise _NotSent
-            await sent.watched.confirmed()
+            try:
+                await sent.watched.confirmed()
+            except TimeoutError:
+                raise sent.session.give_up(sent.watched.future) from None
         except AmqpError as error:
             failed = failures(error, len(jobs))
             self.enqueued([job for place, job in enumerate(jobs) if place not in failed], sent.started)

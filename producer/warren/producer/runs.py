@@ -11,6 +11,25 @@ AHEAD = 20
 """Runs in flight at most while many are sent, which keeps memory flat."""
 
 
+class Composed:
+    """Jobs as they are composed; when that fails, those before are sent first, and `check` says it then."""
+
+    def __init__(self, outgoing: Iterable[Outgoing]) -> None:
+        self._outgoing = outgoing
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        try:
+            yield from self._outgoing
+        except Exception as error:  # noqa: BLE001 - told by `check`
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what ended the composing, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+
 def together(outgoing: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
     """Yield jobs in runs of one address, which can be sent together."""
     run: list[Outgoing] = []

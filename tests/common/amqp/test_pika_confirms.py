@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.common.amqp.harness import scenario
@@ -9,7 +10,7 @@ from tests.common.amqp.harness import scenario
 from warren.amqp import pika_frames
 from warren.amqp.pika_confirms import Sheaf, Unanswered
 from warren.amqp.pika_frames import HEAD
-from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Message, Nacked, Returned, SomeFailed
+from warren.amqp.seam import AmqpError, ChannelRefused, ConnectionLost, Late, Message, Nacked, Returned, SomeFailed
 
 ADDRESS = ("warren.jobs", "default")
 
@@ -116,6 +117,47 @@ def test_a_refusal_is_nobodys_where_there_are_several() -> None:
     unanswered.add(one)
     unanswered.fail(ChannelRefused(404, "no exchange"))
     assert isinstance(alone.told[0], ChannelRefused)
+
+
+def test_an_interrupt_while_an_answer_is_counted_still_tells_whoever_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Unanswered, __: Sheaf) -> None:
+        raise KeyboardInterrupt
+
+    unanswered, (confirm, two), (other, three) = Unanswered(), sheaf(2), sheaf(1)
+    unanswered.add(two)
+    unanswered.add(three)
+    with monkeypatch.context() as patch:
+        patch.setattr(Unanswered, "_count", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answer(unanswered, 2, acked=False)
+        with pytest.raises(KeyboardInterrupt):
+            answer(unanswered, 3)
+    unanswered.fail(ConnectionLost("cut"))
+    assert confirm.errors == {0: ConnectionLost, 1: Nacked}
+    assert other.told == [None]
+
+
+def test_one_that_fails_alone_leaves_the_others_alone() -> None:
+    unanswered, (confirm, two), (other, one) = Unanswered(), sheaf(2), sheaf(1)
+    unanswered.add(two)
+    unanswered.add(one)
+    unanswered.fail_one(two, ConnectionLost("interrupted"))
+    assert confirm.errors == {0: ConnectionLost, 1: ConnectionLost}
+    assert other.told == []
+    answer(unanswered, 3, multiple=True)
+    assert other.told == [None]
+
+
+def test_whoever_gives_up_hears_which_were_answered() -> None:
+    unanswered, (confirm, three) = Unanswered(), sheaf(3)
+    unanswered.add(three)
+    answer(unanswered, 1)
+    answer(unanswered, 2, acked=False)
+    known = unanswered.give_up(confirm)
+    assert isinstance(known, SomeFailed)
+    assert {place: type(why) for place, why in known.errors.items()} == {1: Nacked, 2: Late}
+    answer(unanswered, 3)
+    assert isinstance(unanswered.give_up(confirm), Late)
 
 
 def test_whoever_gave_up_is_not_told() -> None:
