@@ -57,7 +57,7 @@ class Unanswered:
         self.for_loop = 0
         """How many sheaves are waited for on the loop: their futures may be told nowhere else."""
         self._of: dict[int, Sheaf] = {}
-        self._untold: set[Sheaf] = set()
+        self._untold: dict[Confirm, Sheaf] = {}
         """Of some, no tag may be left: a thread can be interrupted when it has taken the last answer."""
         self._last = 0
         self._oldest = 1  # no tag below it is unanswered
@@ -72,7 +72,7 @@ class Unanswered:
         self._of[sheaf.first] = sheaf
         if sheaf.left > 1:
             self._of.update(dict.fromkeys(range(sheaf.first + 1, self._last + 1), sheaf))
-        self._untold.add(sheaf)
+        self._untold[sheaf.confirm] = sheaf
 
     def answer(self, data: bytes, at: int, *, acked: bool) -> None:
         """Take an ack or a nack."""
@@ -102,7 +102,9 @@ class Unanswered:
 
     def fail(self, error: AmqpError) -> None:
         """Tell everybody that there will be no more answers."""
-        untold = list(self._untold)  # before their tags: one that a thread adds meanwhile is that thread's to tell
+        untold = list(
+            self._untold.values()
+        )  # before their tags: one that a thread adds meanwhile is that thread's to tell
         unanswered, self._of = self._of, {}
         if len(unanswered) > 1 and isinstance(error, ChannelRefused):
             # The refusal was for one of them, and nobody says which.
@@ -121,11 +123,11 @@ class Unanswered:
 
     def give_up(self, confirm: Confirm) -> AmqpError:
         """Return what is known of what `confirm` waits for; in any thread."""
-        for sheaf in list(self._untold):
-            if sheaf.confirm is confirm:
-                left = [tag - sheaf.first for tag, each in list(self._of.items()) if each is sheaf]
-                return SomeFailed({**(sheaf.errors or {}), **dict.fromkeys(left, Late())})
-        return Late()
+        sheaf = self._untold.get(confirm)
+        if sheaf is None:
+            return Late()
+        left = [place for place in range(len(sheaf.ids)) if sheaf.first + place in self._of]
+        return SomeFailed({**(sheaf.errors or {}), **dict.fromkeys(left, Late())})
 
     def _count(self, sheaf: Sheaf) -> None:
         sheaf.left -= 1
@@ -133,8 +135,7 @@ class Unanswered:
             self._tell(sheaf)
 
     def _tell(self, sheaf: Sheaf) -> None:
-        if sheaf in self._untold:
-            self._untold.discard(sheaf)
+        if self._untold.pop(sheaf.confirm, None) is not None:
             if isinstance(sheaf.confirm, asyncio.Future):
                 self.for_loop -= 1
             sheaf.tell()
