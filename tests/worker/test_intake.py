@@ -77,7 +77,7 @@ class FakeRunner:
         return from_message(message, queue, 0.0)
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment:
-        assignment = Assignment(cast("Any", job), cast("Any", None), alone=False)
+        assignment = Assignment(cast("Any", job), b"", cast("Any", None), alone=False)
         self._waiting.append((assignment, execution, job, then))
         self._go_on()
         return assignment
