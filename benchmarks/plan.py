@@ -31,7 +31,7 @@ class Plan:
     side_by_side: int = 1
     turns: int = 20
     singles: int = 100
-    batched: int = 2_000
+    batched: int = 5_000
     backlog: int = 15_000
     drain_seconds: float = 3.0
     warm: int = 300

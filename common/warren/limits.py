@@ -15,6 +15,7 @@ from warren.retry import Retry
 
 CARRIED = frozenset({"retry", "max_crashes", "timeout", "kill_after"})
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _NO_LIMIT = 0.0
 """How `timeout=None` is said for a task that declares one."""
 
@@ -22,10 +23,10 @@ _NO_LIMIT = 0.0
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Numbers that replace a task's own; durations in seconds, 0 for no limit."""
 
-    attempts: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    attempts: _Count | None = None
     wait: _Seconds | None = None
     stop: _Seconds | None = None
-    max_crashes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_crashes: _Count | None = None
     timeout: _Seconds | None = None
     kill_after: _Seconds | None = None
 

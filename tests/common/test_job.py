@@ -168,7 +168,7 @@ def test_a_refusal_does_not_repeat_a_huge_header() -> None:
     assert len(refusal(warren_attempt="x" * 10_000)) < 300
 
 
-@pytest.mark.parametrize("limits", ["{", "[]", '{"attempts": "x"}', '{"colour": 1}'])
+@pytest.mark.parametrize("limits", ["{", "[]", '{"attempts": "x"}', '{"colour": 1}', f'{{"max_crashes": {10**30}}}'])
 def test_limits_that_are_none_are_refused(limits: str) -> None:
     assert "'warren-limits' is not understood" in refusal(warren_limits=limits)
 

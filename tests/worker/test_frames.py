@@ -21,9 +21,11 @@ from warren.worker.frames import (
     Run,
     Stop,
     TaskInfo,
-    Turn,
+    ToProcess,
     Unit,
     Unpacker,
+    encode,
+    frame,
     pack,
 )
 
@@ -69,7 +71,7 @@ runs = st.builds(
     st.none() | units,
     st.none() | st.builds(Limits, attempts=st.none() | st.integers(1, 9), timeout=st.none() | numbers),
 )
-to_process = st.builds(Turn, st.integers(0, 255), st.just(Stop()) | runs)
+to_process: st.SearchStrategy[Any] = st.just(Stop()) | runs
 
 
 @deterministic
@@ -83,8 +85,8 @@ def test_what_a_process_says_arrives_byte_by_byte(sent: list[FromProcess]) -> No
 
 @deterministic
 @given(sent=st.lists(to_process, max_size=4), cuts=st.lists(st.integers(1, 200), max_size=20))
-def test_what_a_process_is_told_arrives_however_it_is_cut(sent: list[Turn], cuts: list[int]) -> None:
-    data, unpacker, found = b"".join(map(pack, sent)), Unpacker(Turn), []
+def test_what_a_process_is_told_arrives_however_it_is_cut(sent: list[ToProcess], cuts: list[int]) -> None:
+    data, unpacker, found = b"".join(frame(encode(each)) for each in sent), Unpacker(ToProcess), []
     for cut in cuts:
         found += unpacker.feed(data[:cut])
         data = data[cut:]
@@ -110,4 +112,4 @@ def test_a_long_message_is_one_message() -> None:
 
 def test_what_is_of_the_other_direction_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        Unpacker(FromProcess).feed(pack(Turn(0, Stop())))
+        Unpacker(FromProcess).feed(frame(encode(Stop())))

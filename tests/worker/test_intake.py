@@ -77,7 +77,7 @@ class FakeRunner:
         return from_message(message, queue, 0.0)
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment:
-        assignment = Assignment(cast("Any", job), cast("Any", None), alone=False)
+        assignment = Assignment(cast("Any", job), b"", cast("Any", None), alone=False)
         self._waiting.append((assignment, execution, job, then))
         self._go_on()
         return assignment
@@ -251,6 +251,17 @@ async def test_a_drain_returns_what_waits_and_what_still_comes() -> None:
     scene.runner.end(1)
     await draining
     assert sorted(session.settled[Settle.ACK]) == [0, 1]
+
+
+@scenario
+async def test_a_job_that_a_process_was_only_about_to_begin_is_returned_by_a_drain() -> None:
+    scene = Scene()
+    session = await scene.session()
+    session.deliver(0, 0)
+    (execution,) = scene.intake._conduct.working
+    execution.started = 0.0  # what the pool says of one that it took back
+    await scene.intake.drain(0.0, asyncio.Event())
+    assert session.settled[Settle.GIVE_BACK] == [0]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

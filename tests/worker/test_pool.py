@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from tests.support import eventually_async
 
 from warren.events import Event, Events, ProcessExited
 from warren.outcome import Done
-from warren.worker.assignment import Assignment, Awaited, ProcessDied
+from warren.worker.assignment import Assignment, Awaited, Killable, ProcessDied
+from warren.worker.fanout import is_ours
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
 from warren.worker.setup import Setup
@@ -150,3 +152,56 @@ async def test_at_a_depth_of_one_nothing_waits_in_a_process(scene: Scene) -> Non
     scene.gate.open()
     await asyncio.gather(*jobs)
     assert len(written(scene.log)) == 8
+
+
+@scenario(1, 5)
+async def test_a_job_taken_back_does_not_count_down_to_another_ones_kill(scene: Scene) -> None:
+    job = scene.run(0, until=scene.gate.path, kill_after=60)
+    work = scene.assignments[0].work
+    assert isinstance(work, Killable)
+    counting = work._timer
+    assert counting is not None
+    work.returned()  # as if the process had not come to its turn
+    assert counting.cancelled()
+    scene.gate.open()
+    await job
+
+
+@scenario(1, 5)
+async def test_a_kill_never_reaches_the_job_behind(scene: Scene) -> None:
+    first = scene.run(0, kill_after=60)
+    second = scene.run(1, until=scene.gate.path)
+    (assignment, _) = scene.assignments
+    process = assignment.process
+    assert process is not None
+    await first
+    await scene.begun(0, 1)
+    process.held.appendleft(assignment)  # as if its outcome had not been heard yet
+    scene.pool._kill(assignment, 60)
+    process.held.popleft()
+    assert process.killed_for == ""
+    scene.gate.open()
+    await second
+
+
+@scenario(1, 5)
+async def test_a_process_that_cannot_be_heard_any_more_is_replaced(scene: Scene) -> None:
+    def fails(_: object) -> None:
+        raise ValueError("a metric that cannot be added")
+
+    process = scene.pool._supervisor.processes[0]
+    process._listeners = replace(process._listeners, counted=fails)
+    body = {"task": f"{JOBS}:count", "args": ["a"]}
+    run = Run("x", f"{JOBS}:count", "default", 1, 0, "", 0.0, json.dumps(body).encode())
+    with pytest.raises(ProcessDied) as died:
+        await scene.pool.run(run, lambda _: None, on_start=lambda: None)
+    assert is_ours(died.value.crash)
+    await scene.run(1)
+
+
+@scenario(1, 5)
+async def test_a_job_that_cannot_be_packed_disturbs_nobody(scene: Scene) -> None:
+    run = Run("x", f"{JOBS}:record", "default", 10**30, 0, "", 0.0, b"{}")
+    with pytest.raises(OverflowError):
+        await scene.pool.run(run, lambda _: None, on_start=lambda: None)
+    await scene.run(1)

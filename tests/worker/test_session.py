@@ -71,3 +71,15 @@ async def test_lanes_that_cannot_be_opened_are_neither_open_nor_closing() -> Non
     broker.may_answer.set()
     await asyncio.gather(opening, closing)
     assert (session.lanes, session.closing) == (set(), set())
+
+
+@scenario
+async def test_a_lane_that_is_closed_already_is_not_closing() -> None:
+    broker = FakeConnection()
+    broker.may_answer.set()
+    session = Session(Names("t"), cast("Any", broker))
+    await session.open_lanes({1: "default"}, nothing)
+    await session.close_lanes({1})
+    await session.close_lanes({1})
+    await session.open_lanes({1: "default"}, nothing)
+    assert (session.lanes, session.closing) == ({1}, set())

@@ -1,5 +1,8 @@
 """What tasks count in their processes arrives in the parent, summed."""
 
+import subprocess
+import sys
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
@@ -154,3 +157,13 @@ def test_metrics_that_a_task_makes_later_are_found_then() -> None:
     later.append(CollectorRegistry())
     Counter("late", "Late.", registry=later[0]).inc(2)
     assert [family.samples for family in differences.take()] == [[("late_total", {}, 2.0)]]
+
+
+def test_a_task_may_have_unregistered_the_default_collectors() -> None:
+    script = """
+import prometheus_client as client
+client.REGISTRY.unregister(client.GC_COLLECTOR)
+from warren.worker.differences import own_registry
+assert own_registry() is client.REGISTRY
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

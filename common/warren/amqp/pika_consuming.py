@@ -68,10 +68,10 @@ class Consuming:
             return False
         self._settles.settle(tag, how)
         held = self._settles.held
-        if self._settles.settled >= held or held < _FEW:
+        if held < _ALONE:
+            self._stream.write_through(self._settles.take())  # what comes next waits for it
+        elif self._settles.settled >= held or held < _FEW:
             self.flush()
-            if held < _ALONE:
-                self._stream.flush()  # what comes next waits for it
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)
         return True

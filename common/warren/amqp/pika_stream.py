@@ -51,6 +51,11 @@ class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
             self._loop.call_soon(self.flush)
         self._pending.append(data)
 
+    def write_through(self, data: bytes) -> None:
+        """Send at once, after what was written before."""
+        self._pending.append(data)
+        self.flush()
+
     @property
     def is_full(self) -> bool:
         """Whether so much was written in this turn of the loop that the broker should not wait for the rest."""

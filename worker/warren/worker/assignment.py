@@ -24,10 +24,13 @@ class Work(Protocol):
     """Hears what becomes of a run; called on the loop, and must not raise."""
 
     def started(self) -> None:
-        """A process begins it; again when that was too early to say."""
+        """A process begins it, or is about to."""
 
     def ended(self, message: Ended) -> None:
         """It, or a part of it, has its outcome."""
+
+    def returned(self) -> None:
+        """No process has begun it, whatever was said; it is to be given to another."""
 
     def over(self, crash: Crashed | None) -> None:
         """There will be no more outcomes: the last one was told, or its process died."""
@@ -38,15 +41,19 @@ class Assignment:
     """A run for some process of the pool.
 
     Attributes:
+        encoded: the run as it travels.
+        place: in the order in which they were submitted.
         alone: to be given only to a process that holds nothing.
-        withdrawn: not to be given to a process any more.
-        process: that holds it.
+        withdrawn: not to be given to a process any more; nobody wants to hear of it.
+        process: that holds it, if one does.
         number: of its frame there.
     """
 
     run: Run
+    encoded: bytes
     work: Work
     alone: bool
+    place: int = 0
     withdrawn: bool = False
     process: "PoolProcess | None" = None
     number: int = 0
@@ -58,6 +65,9 @@ class Awaited:
     def __init__(self, on_start: Callable[[], None], on_ended: Callable[[Ended], None]) -> None:
         self.started, self.ended = on_start, on_ended
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def returned(self) -> None:
+        """Whoever waits for it need not know."""
 
     def over(self, crash: Crashed | None) -> None:
         if self.done.done():
@@ -82,6 +92,10 @@ class Killable:
     def ended(self, message: Ended) -> None:
         self._count_down()
         self._work.ended(message)
+
+    def returned(self) -> None:
+        self._stop()
+        self._work.returned()
 
     def over(self, crash: Crashed | None) -> None:
         self._stop()

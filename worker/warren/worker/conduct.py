@@ -35,14 +35,25 @@ class Conduct:
         self._settler = settler
         self._on_end = on_end
 
+    def recall(self) -> list[Execution]:
+        """Have no process hold what it has not begun, and return that."""
+        self._runner.pool.take_back()
+        return self.waiting()
+
     def waiting(self) -> list[Execution]:
-        """Return those that have not begun."""
+        """Return those of which no process says that it has begun them."""
         return [execution for execution in self.working if not execution.started and execution.plan is None]
 
     def start(self, execution: Execution, job: Job | None) -> None:
         """Have it run, planned and settled; what has a plan already is settled."""
         self.working[execution] = None
         self.idle.clear()
+        try:
+            self._begin(execution, job)
+        except Exception as bug:  # noqa: BLE001 - what called this shall not end by it
+            self._give_up(execution, bug)
+
+    def _begin(self, execution: Execution, job: Job | None) -> None:
         if execution.plan is not None or job is None:
             self._planned(execution)
         elif job.body.items is not None:
@@ -53,11 +64,11 @@ class Conduct:
                 self.working[execution] = assignment
 
     def withdraw(self, executions: Iterable[Execution]) -> None:
-        """Have those that have not begun given back."""
+        """Have those that have not begun, by what `recall` says, given back; not those whose queue is gone."""
         self._runner.pool.take_back()
         for execution in list(executions):
             waits_for = self.working.get(execution)
-            if execution.started:
+            if execution.started or execution.orphaned:
                 continue
             if isinstance(waits_for, Assignment):
                 waits_for.withdrawn = True
@@ -73,8 +84,11 @@ class Conduct:
         for execution, waits_for in list(self.working.items()):
             if isinstance(waits_for, asyncio.Task):
                 waits_for.cancel()
-            else:
-                self._give_back(execution)
+                continue
+            if waits_for is not None:
+                waits_for.withdrawn = True
+                waits_for.work.returned()
+            self._give_back(execution)
 
     async def _run_chunk(self, execution: Execution, job: Job) -> None:
         try:

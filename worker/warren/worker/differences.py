@@ -5,6 +5,7 @@ Tasks that make no metrics do not load prometheus-client: it brings an HTTP serv
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from warren.worker.frames import Family
@@ -67,5 +68,6 @@ def own_registry() -> "CollectorRegistry | None":
         prometheus_client.PLATFORM_COLLECTOR,
         prometheus_client.GC_COLLECTOR,
     ):
-        registry.unregister(collector)
+        with suppress(KeyError):  # the task's module has done so itself
+            registry.unregister(collector)
     return registry

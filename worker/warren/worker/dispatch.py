@@ -1,9 +1,11 @@
 """Which process gets what waits: the first that is free, or one that will soon come to it; and what must not wait there goes on."""
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from warren.worker.assignment import Assignment
 from warren.worker.process import PoolProcess
@@ -30,9 +32,11 @@ class Dispatch:
         self._slot = 0
         """Of the process that was asked last whether it takes one more."""
         self._evening: asyncio.TimerHandle | None = None
+        self._places = itertools.count()
 
     def put(self, assignment: Assignment) -> None:
         """Take the next assignment."""
+        assignment.place = next(self._places)
         self._waiting.append(assignment)
         self._hand_out()
 
@@ -47,27 +51,33 @@ class Dispatch:
     def returned(self, assignments: list[Assignment]) -> None:
         """Take assignments that a process held and has not begun."""
         if assignments:
-            self._waiting.extendleft(reversed(assignments))
+            self._waiting = deque(sorted((*assignments, *self._waiting), key=attrgetter("place")))
             asyncio.get_running_loop().call_soon(self._hand_out)
 
     def take_back(self) -> None:
         """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""
         for process in self._crowded():
-            self.returned(process.take_back())
-            if not process.held:
-                self._free.append(process)
+            self.take_back_from(process)
+
+    def take_back_from(self, process: PoolProcess) -> None:
+        """Have what one process has not begun wait here."""
+        self.returned(process.take_back())
+        if not process.held:
+            self._free.append(process)
 
     def _hand_out(self) -> None:
         """Give what waits to the processes that can take it now."""
         depth = self._depth()
         while self._waiting:
             first = self._waiting[0]
+            process = None
             if not first.withdrawn:
                 process = self._next_free() or (None if first.alone else self._next_brisk(depth))
                 if process is None:
                     return
-                process.give(first, at_once=depth == 1)
             self._waiting.popleft()
+            if process is not None:
+                process.give(first, at_once=depth == 1)
 
     def _next_free(self) -> PoolProcess | None:
         while self._free:

@@ -107,9 +107,8 @@ class Runner:
         run = _run_of(job, body, self.clock())
         try:
             outcomes = await run_chunk(self.pool, run, job.body, info, lambda: self.started(execution, job), pace=pace)
-        except Interrupted:
-            if execution.started:
-                self.events.emit(JobInterrupted(job.id, job.task, job.queue))
+        except (Interrupted, asyncio.CancelledError):
+            self.returned(execution, job)
             raise
         plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
         self.ended(execution, job, plan, time.monotonic() - execution.started)
@@ -120,6 +119,12 @@ class Runner:
             execution.started = time.monotonic()
             waited = max(0.0, self.clock() - job.ready_at)
             self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
+
+    def returned(self, execution: Execution, job: Job) -> None:
+        """Take note that no process has begun a job, or that it was interrupted."""
+        if execution.started:
+            execution.started = 0.0
+            self.events.emit(JobInterrupted(job.id, job.task, job.queue))
 
     def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float) -> None:
         """Take note what a job came to."""
@@ -174,10 +179,14 @@ class _Plain:
     def ended(self, message: Ended) -> None:
         self.last = message
 
+    def returned(self) -> None:
+        self.runner.returned(self.execution, self.job)
+
     def over(self, crash: Crashed | None) -> None:
         try:
             self._plan(crash)
         except Exception as error:  # noqa: BLE001 - Interrupted, or a bug, which is the owner's to tell
+            self.returned()
             self.then(error)
         else:
             self.then(None)
@@ -189,7 +198,6 @@ class _Plain:
         else:
             assert crash is not None
             if is_ours(crash):
-                runner.events.emit(JobInterrupted(job.id, job.task, job.queue))
                 raise Interrupted
             outcome, seconds = crash, time.monotonic() - self.execution.started
         runner.ended(

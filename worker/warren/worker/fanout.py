@@ -17,7 +17,7 @@ from warren.worker.assignment import ProcessDied
 from warren.worker.chunk import Outcomes
 from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
-from warren.worker.supervisor import NURSERY_DIED
+from warren.worker.supervisor import NURSERY_DIED, WIRE_LOST
 from warren.worker.unit import UNIT_SECONDS
 
 STOPPING = "the worker is stopping"
@@ -35,7 +35,7 @@ class Interrupted(Exception):
 
 def is_ours(crash: Crashed) -> bool:
     """Tell whether a process died of the worker's stopping or of a broken pool, and not of its job."""
-    return crash.killed_for in {STOPPING, NURSERY_DIED}
+    return crash.killed_for in {STOPPING, NURSERY_DIED, WIRE_LOST}
 
 
 class Pace:

@@ -57,13 +57,6 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """To a process: end now; sent when it is idle."""
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """To a process: what it shall do when it is the turn of this frame's number."""
-
-    number: int
-    message: Run | Stop
-
-
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """From a process: the modules are imported, these are their tasks."""
 
@@ -119,13 +112,51 @@ class Family(msgspec.Struct, frozen=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
+ToProcess = Run | Stop
 FromProcess = Ready | Broken | Ended | Progress | Counted
 
 
-def pack(message: Turn | FromProcess) -> bytes:
-    """Return a message as a frame."""
-    body = msgspec.msgpack.encode(message)
+def encode(message: ToProcess) -> bytes:
+    """Return what a process is told, for a frame that `frame` makes."""
+    return msgspec.msgpack.encode(message)
+
+
+def frame(body: bytes) -> bytes:
+    """Return a frame."""
     return _LENGTH.pack(len(body)) + body
+
+
+def pack(message: FromProcess) -> bytes:
+    """Return what a process says as a frame."""
+    return frame(msgspec.msgpack.encode(message))
+
+
+class Cutter:
+    """Cuts a stream of bytes into the bodies of its frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._needed = _LENGTH.size
+        """Bytes until the first frame in the buffer can be complete: nobody looks before."""
+
+    def feed(self, data: bytes) -> list[memoryview]:
+        """Take bytes, return the bodies that are complete now."""
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        bodies, start, view = [], 0, memoryview(data)
+        while (left := len(data) - start) >= _LENGTH.size:
+            self._needed = _LENGTH.size + _LENGTH.unpack_from(data, start)[0]
+            if left < self._needed:
+                break
+            bodies.append(view[start + _LENGTH.size : start + self._needed])
+            start += self._needed
+            self._needed = _LENGTH.size
+        self._buffer += view[start:]
+        return bodies
 
 
 class Unpacker:
@@ -133,25 +164,8 @@ class Unpacker:
 
     def __init__(self, kind: Any) -> None:
         self._decode: Callable[[bytes | memoryview], Any] = msgspec.msgpack.Decoder(kind).decode
-        self._buffer = bytearray()
-        self._needed = _LENGTH.size
-        """Bytes until the first message in the buffer can be complete: nobody looks before."""
+        self._cutter = Cutter()
 
     def feed(self, data: bytes) -> list[Any]:
         """Take bytes, return the messages that are complete now."""
-        if self._buffer:
-            self._buffer += data
-            if len(self._buffer) < self._needed:
-                return []
-            data = bytes(self._buffer)
-            self._buffer.clear()
-        messages, start, view = [], 0, memoryview(data)
-        while (left := len(data) - start) >= _LENGTH.size:
-            self._needed = _LENGTH.size + _LENGTH.unpack_from(data, start)[0]
-            if left < self._needed:
-                break
-            messages.append(self._decode(view[start + _LENGTH.size : start + self._needed]))
-            start += self._needed
-            self._needed = _LENGTH.size
-        self._buffer += view[start:]
-        return messages
+        return [self._decode(body) for body in self._cutter.feed(data)]

@@ -59,16 +59,17 @@ class Intake:
         """Hear why a session ended."""
         deleted = [queue for queue in set(self._lanes.queues) if reason == cancelled(self._names.queue(queue))]
         self._settler.lost(session, deleted[0] if deleted else None)
-        self._conduct.withdraw(execution for execution in self._conduct.waiting() if not execution.orphaned)
+        self._conduct.withdraw(self._conduct.recall())
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
         await self._lanes.drain()
-        self._conduct.withdraw(self._conduct.waiting())
+        self._conduct.withdraw(self._conduct.recall())
         ends = [asyncio.ensure_future(event.wait()) for event in (self._conduct.idle, hurry)]
         await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
         for each in ends:
             each.cancel()
+        self._conduct.withdraw(self._conduct.recall())
 
     async def finish(self, seconds: float) -> None:
         """Wait for executions whose processes were taken away to be given back; so is what is left then."""
@@ -100,8 +101,7 @@ class Intake:
 
     def _look_at(self, first: Execution) -> None:
         """If it still waits, the expectation was wrong: give back what is more than the processes take next."""
-        waiting = self._conduct.waiting()
-        if first not in waiting:
+        if first not in self._conduct.waiting() or first not in (waiting := self._conduct.recall()):
             self._watch_waiting()
             return
         self._watch = None

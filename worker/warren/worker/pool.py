@@ -5,7 +5,7 @@ from collections.abc import Callable
 from warren.events import Events
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.dispatch import Dispatch
-from warren.worker.frames import Counted, Ended, Run, TaskInfo
+from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
 from warren.worker.process import PoolProcess
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
@@ -70,7 +70,7 @@ class Pool:
             work: hears what becomes of it.
             kill_after: seconds for one outcome, after which the process is killed.
         """
-        assignment = Assignment(run, work, alone=run.unit is not None or kill_after is not None)
+        assignment = Assignment(run, encode(run), work, alone=run.unit is not None or kill_after is not None)
         if kill_after is not None:
             assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
         self._dispatch.put(assignment)
@@ -107,5 +107,9 @@ class Pool:
                 self._supervisor.kill(process, why)
 
     def _kill(self, assignment: Assignment, kill_after: float) -> None:
-        assert assignment.process is not None
-        self._supervisor.kill(assignment.process, f"over its kill_after of {kill_after} s")
+        process = assignment.process
+        if process is None or process.held[0] is not assignment:
+            return
+        self._dispatch.take_back_from(process)
+        if list(process.held) == [assignment]:  # else it has ended just now, and the next one would be hit
+            self._supervisor.kill(process, f"over its kill_after of {kill_after} s")

@@ -1,6 +1,7 @@
 """One pool process as its parent sees it: its sockets, the jobs it holds, and how it ended."""
 
 import asyncio
+import itertools
 import socket
 import time
 from collections import deque
@@ -10,7 +11,7 @@ from typing import Any
 
 from warren.outcome import Crashed
 from warren.worker.assignment import Assignment
-from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Turn, Unpacker, pack
+from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, encode
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
 from warren.worker.turns import Turns
@@ -37,6 +38,8 @@ class Listeners:
     """What its tasks' own metrics counted."""
     progress: Callable[[Run, Progress], None]
     """How far the job it runs is."""
+    useless: Callable[["PoolProcess"], None]
+    """It is to be killed, as we cannot hear it any more."""
 
 
 class PoolProcess:
@@ -54,7 +57,7 @@ class PoolProcess:
         self.alive = True
         self.killed_for = ""
         self.held: deque[Assignment] = deque()
-        """The first is being run, the others follow it."""
+        """The first is being run, or will be in a moment; the others follow it."""
         self.since = 0.0
         """When the first one began, by the monotonic clock."""
         self._listeners = listeners
@@ -62,7 +65,7 @@ class PoolProcess:
         self._flushing = False
         self._frames: list[bytes] = []
         """Given, and not sent yet."""
-        self._numbers = bytearray()
+        self._numbers: list[int] = []
         self._transport: asyncio.Transport | None = None
         self._journal: Journal | None = None
         self._turns: Turns | None = None
@@ -73,7 +76,7 @@ class PoolProcess:
         self._journal = Journal.shared_over(ours)
         self._turns = Turns.shared_over(ours)
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: _Wire(self._read, self._silent.set), sock=ours)
+        self._transport, _ = await loop.create_connection(lambda: _Wire(self._read, self._lost), sock=ours)
 
     @property
     def usable(self) -> bool:
@@ -83,7 +86,7 @@ class PoolProcess:
     def give(self, assignment: Assignment, *, at_once: bool) -> None:
         """Have something run after what it holds already; sent at once, or together with more when it needs it."""
         assignment.process = self
-        assignment.number = self._write(assignment.run)
+        assignment.number = self._write(assignment.encoded)
         self.held.append(assignment)
         if at_once:
             self._flush()
@@ -95,21 +98,23 @@ class PoolProcess:
 
     def take_back(self) -> list[Assignment]:
         """Return what it had not begun, and does not hold any more; all the rest has begun."""
-        if (len(self.held) < 2 and self.alive) or self._turns is None:  # noqa: PLR2004 - one runs
+        if self._turns is None:
             return []
-        numbers = {*self._turns.take_back(), *self._numbers}
-        self._frames, self._numbers = [], bytearray()
-        back = [each for each in self.held if each.number in numbers]
-        first, self.held = self.held[0] if self.held else None, deque(e for e in self.held if e.number not in numbers)
-        for each in self.held:
-            if each is not first:
-                each.work.started()
+        numbers = self._turns.take_back().union(self._numbers)
+        self._frames, self._numbers = [], []
+        held, self.held = self.held, deque(each for each in self.held if each.number not in numbers)
+        for each in itertools.islice(self.held, 1, None):
+            each.work.started()
+        back = [each for each in held if each.number in numbers]
+        for each in back:
+            each.process = None
+            each.work.returned()
         return back
 
     def stop(self) -> None:
         """Ask it to end; it does when it is idle."""
         if self._transport is not None and not self._transport.is_closing():
-            self._write(Stop())
+            self._write(encode(Stop()))
             self._flush()
 
     async def conclude(self, exit_: Exit | None) -> Crashed:
@@ -126,7 +131,8 @@ class PoolProcess:
         back = self.take_back()
         held, self.held = self.held, deque()
         for assignment in held:
-            assignment.work.over(crash)
+            if not assignment.withdrawn:
+                assignment.work.over(crash)
         if self._turns is not None:
             self._turns.close()
         if self._transport is not None:
@@ -134,10 +140,10 @@ class PoolProcess:
         self._listeners.returned(back)
         return crash
 
-    def _write(self, message: Run | Stop) -> int:
+    def _write(self, encoded: bytes) -> int:
         assert self._turns is not None
-        number = self._turns.number()
-        self._frames.append(pack(Turn(number, message)))
+        number, frame = self._turns.numbered(encoded)
+        self._frames.append(frame)
         self._numbers.append(number)
         return number
 
@@ -153,13 +159,19 @@ class PoolProcess:
             assert self._transport is not None
             assert self._turns is not None
             frames, self._frames = self._frames, []
-            numbers, self._numbers = self._numbers, bytearray()
+            numbers, self._numbers = self._numbers, []
             self._transport.write(b"".join(frames))
             self._turns.grant(numbers)
 
     def _begin(self) -> None:
         self.since = time.monotonic()
         self.held[0].work.started()
+
+    def _lost(self, error: Exception | None) -> None:
+        """Nothing more will be read: it has ended, or we have failed; then it waits for turns that never come."""
+        self._silent.set()
+        if error is not None and not isinstance(error, OSError):
+            self._listeners.useless(self)
 
     def _read_journal(self) -> None:
         """Take what a process that is gone had done of its unit and not told."""
@@ -195,12 +207,14 @@ class PoolProcess:
     def _ended(self, message: Ended) -> None:
         if self.held:
             first = self.held[0]
-            first.work.ended(message)
+            if not first.withdrawn:
+                first.work.ended(message)
             if message.last:
                 self.held.popleft()
                 if self.held:
                     self._begin()
-                first.work.over(None)
+                if not first.withdrawn:
+                    first.work.over(None)
 
 
 class _Wire(asyncio.BufferedProtocol):
@@ -209,8 +223,8 @@ class _Wire(asyncio.BufferedProtocol):
     With a buffer of its own: asyncio's is so large that the system maps and clears it anew for every read.
     """
 
-    def __init__(self, read: Callable[[bytes], None], silent: Callable[[], None]) -> None:
-        self._read, self._silent = read, silent
+    def __init__(self, read: Callable[[bytes], None], lost: Callable[[Exception | None], None]) -> None:
+        self._read, self._lost = read, lost
         self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
@@ -219,5 +233,5 @@ class _Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._read(bytes(self._buffer[:nbytes]))
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
-        self._silent()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc)

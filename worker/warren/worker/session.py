@@ -63,7 +63,7 @@ class Session:
 
     async def close_lanes(self, lanes: Collection[int]) -> None:
         """Take no more deliveries by these; what came by them can still be settled."""
-        self.closing.update(lanes)
+        self.closing.update(self.lanes.intersection(lanes))
         async with self._opening:
             # What somebody else has closed meanwhile may be about to be opened again: that is not ours to close.
             consumers = {lane: self._consumers.pop(lane) for lane in lanes if lane in self._consumers}

@@ -21,6 +21,7 @@ from warren.worker.process import Listeners, PoolProcess
 from warren.worker.setup import Setup
 
 NURSERY_DIED = "the pool's nursery died"
+WIRE_LOST = "the worker cannot hear it any more"
 _STOP_SECONDS = 2.0
 _EARLY_DEATHS = 3
 _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 30.0
@@ -103,6 +104,7 @@ class Supervisor:
             hooks.returned,
             hooks.counted,
             lambda run, progress: self._events.emit(_progress(run, progress)),
+            lambda process: self.kill(process, WIRE_LOST),
         )
         process = PoolProcess(slot, listeners)
         self.processes[slot] = process
@@ -119,8 +121,8 @@ class Supervisor:
 
     def _not_started(self, slot: int, error: str) -> None:
         process = self.processes[slot]
-        process.alive = False
         self._process_broken(process, error)
+        self._do(process.conclude(None))
         self._replace(process)
 
     def _process_ready(self, process: PoolProcess, ready: Ready) -> None:
@@ -173,7 +175,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.call_later(wait, lambda: self._do(self._start_process(process.slot)))
 
-    def _do(self, chore: Coroutine[Any, Any, None]) -> None:
+    def _do(self, chore: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)

@@ -2,22 +2,27 @@
 
 Theory of operation. Very short jobs that lie ready in their process's socket save both sides a system call and a wait each.
 But any job may take an hour, and what lies behind it must be able to go elsewhere. So the jobs go over one socket, and the right
-to run them over another: a byte for each, its turn. The process takes a turn before each job. The parent keeps the
-process's end of that socket as well, and takes turns back by reading there; the kernel gives each byte to one of the two. A byte
+to run them over another: a number for each, its turn. The process takes a turn before each job. The parent keeps the
+process's end of that socket as well, and takes turns back by reading there; the kernel gives each number to one of the two. It
 is the number of the job's frame, so the process passes over frames whose turns are gone. When it dies, what turns
 it has not taken still lie in the socket: those jobs had not begun.
+
+Numbers never come again while a frame may lie unread, however often jobs are given and taken back: there are 2**32 of them.
 """
 
 import itertools
 import socket
+import struct
 from collections import deque
 from contextlib import suppress
 from typing import Self
 
-from warren.worker.frames import Run, Stop, Turn, Unpacker
+import msgspec
 
-_NUMBERS = 256
-"""A frame's number is a byte: many more than there are jobs on their way to one process."""
+from warren.worker.frames import Cutter, Run, Stop, ToProcess, frame
+
+_NUMBER = struct.Struct("!I")
+_NUMBERS = 1 << 32
 _READ_BYTES = 65_536
 
 
@@ -27,7 +32,7 @@ class Turns:
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
-        self._numbers = itertools.cycle(range(_NUMBERS))
+        self._numbers = itertools.count()
 
     @classmethod
     def shared_over(cls, wire: socket.socket) -> Self:
@@ -36,19 +41,22 @@ class Turns:
         socket.send_fds(wire, [b"t"], [turns._theirs.fileno()])
         return turns
 
-    def number(self) -> int:
-        """Return the number of the next frame."""
-        return next(self._numbers)
+    def numbered(self, encoded: bytes) -> tuple[int, bytes]:
+        """Return the next number, and the frame of that number with something encoded in it."""
+        number = next(self._numbers) % _NUMBERS
+        return number, frame(_NUMBER.pack(number) + encoded)
 
-    def grant(self, numbers: bytes | bytearray) -> None:
+    def grant(self, numbers: list[int]) -> None:
         """Let the process run the jobs in these frames, in this order."""
-        self._ours.send(numbers)  # far fewer than fit
+        self._ours.send(b"".join(map(_NUMBER.pack, numbers)))  # far fewer than fit
 
-    def take_back(self) -> bytes:
+    def take_back(self) -> set[int]:
         """Return the numbers of those the process has not taken and now cannot take any more."""
+        back: set[int] = set()
         with suppress(BlockingIOError):
-            return self._theirs.recv(_NUMBERS, socket.MSG_DONTWAIT)
-        return b""
+            while data := self._theirs.recv(_READ_BYTES, socket.MSG_DONTWAIT):
+                back.update(number for (number,) in _NUMBER.iter_unpack(data))
+        return back
 
     def close(self) -> None:
         """Close both ends."""
@@ -60,15 +68,16 @@ class Inbox:
     """The process's side: the jobs whose turns it takes.
 
     Args:
-        wire: where frames come, `Turn` by `Turn`.
+        wire: where the frames come.
         turns: as the parent shares them.
     """
 
     def __init__(self, wire: socket.socket, turns: socket.socket) -> None:
         self._wire = wire
         self._turns = turns
-        self._unpacker = Unpacker(Turn)
-        self._frames: deque[Turn] = deque()
+        self._cutter = Cutter()
+        self._decode = msgspec.msgpack.Decoder(ToProcess).decode
+        self._frames: deque[memoryview] = deque()
 
     @classmethod
     def received_from(cls, wire: socket.socket) -> Self:
@@ -78,18 +87,19 @@ class Inbox:
 
     def take(self) -> Run | Stop | None:
         """Wait for the next turn and return what it is for; None when the parent is gone."""
-        turn = self._turns.recv(1)
+        turn = self._turns.recv(_NUMBER.size)
         if not turn:
             return None
         while True:
             while self._frames:
-                frame = self._frames.popleft()
-                if frame.number == turn[0]:
-                    return frame.message
+                body = self._frames.popleft()
+                if body[: _NUMBER.size] == turn:
+                    message: Run | Stop = self._decode(body[_NUMBER.size :])
+                    return message
             data = self._wire.recv(_READ_BYTES)
             if not data:
                 return None
-            self._frames.extend(self._unpacker.feed(data))
+            self._frames.extend(self._cutter.feed(data))
 
     def close(self) -> None:
         """Take no more."""
