@@ -82,7 +82,7 @@ class Publishing:
             return False  # the loop's way will say what it is
         if not self._stream.lock.acquire(blocking=False):
             if self._thread == threading.get_ident():
-                self._give_up()
+                self._tear()
             return False
         try:
             self._thread = threading.get_ident()
@@ -100,7 +100,7 @@ class Publishing:
             self._unanswered.fail_one(sheaf, ConnectionLost("a publish was interrupted"))
         return True
 
-    def _give_up(self) -> None:
+    def _tear(self) -> None:
         """A signal handler of the thread that publishes wants to publish, too: the loop must not wait for that thread."""
         with suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(self._stream.torn)

@@ -27,11 +27,25 @@ _FULL = 100
 _READ_BYTES = 65_536
 
 
-class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
+class _Tapped(asyncio.BufferedProtocol):
+    """Receives into a buffer of our own: asyncio's is so large that the system maps and clears it anew for every read."""
+
+    def __init__(self, taps: Taps) -> None:
+        self.taps = taps
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.taps.take(bytes(self._buffer[:nbytes]))
+
+
+class Stream(_Tapped, nbio_interface.AbstractStreamTransport):
     """What pika believes to be the transport, and asyncio to be the protocol."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pika: Any) -> None:
-        self.taps = Taps(pika)
+        super().__init__(Taps(pika))
         self.lock = threading.Lock()
         """Held while something is written, as other threads may do that, too."""
         self._loop = loop
@@ -43,7 +57,6 @@ class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
         self._broken: Exception | None = None
         self._patience = _HELD_SECONDS
         self._pending: list[bytes] = []
-        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def write(self, data: bytes) -> None:
         """Send with all that is written in this turn of the loop; dropped when the connection is gone."""
@@ -140,13 +153,6 @@ class Stream(asyncio.BufferedProtocol, nbio_interface.AbstractStreamTransport):
             self.abort()
         elif not self.eof_received() and self._transport is not None:
             self._transport.close()
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
-        # asyncio's own is so large that the system maps and clears it anew for every read.
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.taps.take(bytes(self._buffer[:nbytes]))
 
 
 class IoServices(nbio_interface.AbstractIOServices):
