@@ -27,25 +27,11 @@ _FULL = 100
 _READ_BYTES = 65_536
 
 
-class _Tapped(asyncio.BufferedProtocol):
-    """Receives into a buffer of our own: asyncio's is so large that the system maps and clears it anew for every read."""
-
-    def __init__(self, taps: Taps) -> None:
-        self.taps = taps
-        self._buffer = memoryview(bytearray(_READ_BYTES))
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.taps.take(bytes(self._buffer[:nbytes]))
-
-
-class Stream(_Tapped, nbio_interface.AbstractStreamTransport):
-    """What pika believes to be the transport, and asyncio to be the protocol."""
+class Stream(nbio_interface.AbstractStreamTransport):
+    """What pika believes to be the transport."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pika: Any) -> None:
-        super().__init__(Taps(pika))
+        self.taps = Taps(pika)
         self.lock = threading.Lock()
         """Held while something is written, as other threads may do that, too."""
         self._loop = loop
@@ -155,6 +141,29 @@ class Stream(_Tapped, nbio_interface.AbstractStreamTransport):
             self._transport.close()
 
 
+class _Protocol(asyncio.BufferedProtocol):
+    """Receives into a buffer of our own: asyncio's is so large that the system maps and clears it anew for every read."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._stream.taps.take(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._stream.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stream.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        return self._stream.eof_received()
+
+
 class IoServices(nbio_interface.AbstractIOServices):
     """pika's view of an event loop, on asyncio's public methods."""
 
@@ -211,7 +220,7 @@ class IoServices(nbio_interface.AbstractIOServices):
 
         async def connect() -> tuple[Stream, Any]:
             name = server_hostname or "" if ssl_context else None  # empty: not to be checked
-            await self._loop.create_connection(lambda: stream, sock=sock, ssl=ssl_context, server_hostname=name)
+            await self._loop.create_connection(lambda: _Protocol(stream), sock=sock, ssl=ssl_context, server_hostname=name)
             return stream, pika
 
         return _Work(self._loop, connect(), on_done, sock)
