@@ -220,7 +220,9 @@ class IoServices(nbio_interface.AbstractIOServices):
 
         async def connect() -> tuple[Stream, Any]:
             name = server_hostname or "" if ssl_context else None  # empty: not to be checked
-            await self._loop.create_connection(lambda: _Protocol(stream), sock=sock, ssl=ssl_context, server_hostname=name)
+            await self._loop.create_connection(
+                lambda: _Protocol(stream), sock=sock, ssl=ssl_context, server_hostname=name
+            )
             return stream, pika
 
         return _Work(self._loop, connect(), on_done, sock)
