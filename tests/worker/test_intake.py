@@ -110,7 +110,7 @@ class Scene:
         self.ahead.took(0.0001)
         self.runner = FakeRunner(2)
         settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
-        self.intake = Intake(("default", "default"), NAMES, cast("Any", self.runner), settler, self.ahead)
+        self.intake = Intake(("default",), NAMES, cast("Any", self.runner), settler, self.ahead)
 
     async def session(self) -> FakeSession:
         session = FakeSession()

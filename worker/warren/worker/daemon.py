@@ -69,16 +69,16 @@ class Worker:
         self.name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.health = Health()
         self.http_port = 0
-        lanes = _lanes(self.settings)
+        processes = _processes(self.settings)
         self._registry = CollectorRegistry()
         self._metrics = Metrics(self._registry)
         self._sums = Sums(self._metrics)
         self._registry.register(self._sums)
         self._events = Events(*([on_event] if on_event else []), self._metrics)
         # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
-        ahead = ReadAhead(len(lanes), self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
+        ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
         self._pool = Pool(
-            len(lanes),
+            processes,
             _setup(modules, self.settings),
             self._events,
             on_counted=lambda counted: self._sums.add(counted.families),
@@ -91,7 +91,7 @@ class Worker:
         self._outlet = Outlet(self.settings, self.name)
         deadline, doubt = self.settings.publish_timeout, 3.0 * self.settings.heartbeat
         settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
-        self._intake = Intake(lanes, names, runner, settler, ahead)
+        self._intake = Intake(self.settings.queues, names, runner, settler, ahead)
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -237,8 +237,8 @@ class Worker:
         self._stop.set()
 
 
-def _lanes(settings: Settings) -> tuple[str, ...]:
-    """The queue of each lane: the processes shared out over the queues, each at least one."""
+def _processes(settings: Settings) -> int:
+    """How many processes: they are shared out over the queues, each at least one."""
     queues = settings.queues
     count = settings.processes or max(os.cpu_count() or 1, len(queues))
     if count < len(queues):
@@ -246,7 +246,7 @@ def _lanes(settings: Settings) -> tuple[str, ...]:
             f"{len(queues)} queues need at least {len(queues)} processes, and there are {count}: "
             "raise --processes, or serve fewer queues by this worker"
         )
-    return tuple(queues[number % len(queues)] for number in range(count))
+    return count
 
 
 def _setup(modules: Sequence[str], settings: Settings) -> Setup:

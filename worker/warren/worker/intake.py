@@ -21,8 +21,8 @@ class Intake:
     """Takes jobs in as they can be run, and gives back what cannot.
 
     Args:
-        queues: of the lanes, one for each process.
-        ahead: says how many jobs may wait for a process.
+        queues: to take jobs from.
+        ahead: says how many jobs may run and wait.
     """
 
     def __init__(
@@ -36,7 +36,6 @@ class Intake:
             queues, ahead, lambda: (execution.lane for execution in self._conduct.working), self._deliver
         )
         self._conduct = Conduct(runner, settler, self._lanes.balance)
-        self._processes = len(queues)
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -89,7 +88,7 @@ class Intake:
             self._lanes.balance()  # a known job may have come by another lane than before
             return
         self._conduct.start(begun, accepted)
-        if self._watch is None and self.running > self._processes:
+        if self._watch is None and self.running > self._ahead.processes:
             self._watch_waiting()
 
     def _watch_waiting(self) -> None:
@@ -108,7 +107,7 @@ class Intake:
         self._ahead.wrong()
         working = self._conduct.working
         unfinished = sum(execution.plan is None for execution in working)
-        if unfinished > self._processes:
-            surplus = {each for each in waiting[self._processes - unfinished :] if may_be_returned(each.delivery)}
+        if unfinished > self._ahead.processes:
+            surplus = {each for each in waiting[self._ahead.processes - unfinished :] if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in working if execution not in surplus)
             self._lanes.close_all_but(kept, then=lambda: self._conduct.withdraw(surplus))

@@ -22,8 +22,8 @@ class Lanes:
     """As many consumers of the newest session as are wanted now.
 
     Args:
-        queues: of the lanes that are always wanted, one for a process.
-        ahead: says how many more are.
+        queues: that the lanes are dealt out over, in turn.
+        ahead: says how many lanes are wanted: one for a process, and more while jobs are short.
         occupied: returns the lanes of the executions in progress.
         deliver: takes what comes, but for what comes while its consumer is being cancelled.
     """
@@ -48,7 +48,7 @@ class Lanes:
 
     def balance(self) -> None:
         """Open the lanes that are missing; close idle ones when far fewer are wanted."""
-        session, wanted = self._session, len(self.queues) + self._ahead.jobs
+        session, wanted = self._session, self._ahead.limit
         if session is None or not session.alive or self._draining or wanted <= len(session.lanes) <= 2 * wanted:
             return
         if missing := self._missing(session):
@@ -96,7 +96,7 @@ class Lanes:
     def _missing(self, session: Session) -> dict[int, str]:
         """The lanes to be opened: with those that are open or occupied, there are then as many as wanted."""
         held = session.lanes.union(self._occupied())
-        missing = len(self.queues) + self._ahead.jobs - len(held)
+        missing = self._ahead.limit - len(held)
         free = (lane for lane in itertools.count() if lane not in held)
         return {lane: self.queues[lane % len(self.queues)] for lane in itertools.islice(free, max(0, missing))}
 

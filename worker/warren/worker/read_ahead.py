@@ -28,9 +28,14 @@ class ReadAhead:
         """How many jobs may wait now."""
         self.each = 1
         """How many jobs a process may hold now, with the one it runs."""
-        self._processes = processes
+        self.processes = processes
         self._most = most
         self._mean: float | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many jobs the worker may hold now, running or waiting."""
+        return self.processes + self.jobs
 
     def took(self, seconds: float) -> None:
         """Take note of one job's time on its process."""
@@ -38,11 +43,11 @@ class ReadAhead:
 
     def wrong(self) -> None:
         """Take note that something waited in vain, as of one very long job: trust comes back over some hundred short ones."""
-        self._expect(max(self._mean or 0.0, self._processes * HORIZON_SECONDS * 100))
+        self._expect(max(self._mean or 0.0, self.processes * HORIZON_SECONDS * 100))
 
     def _expect(self, mean: float) -> None:
         self._mean = mean
-        processes = self._processes
+        processes = self.processes
         shortest = processes * HORIZON_SECONDS / self._most if self._most else 0.0
         if mean <= shortest:
             self.jobs = self._most
