@@ -36,6 +36,14 @@ class Fail(Turn):
     """Retrying cannot help: make the job a dead letter now."""
 
 
+class Cancelled(BaseException):
+    """Somebody cancelled this job: raised inside a plain task that runs.
+
+    As `asyncio.CancelledError`, which a coroutine task gets, it is no `Exception`: `except Exception` lets it pass. Clean up and
+    let it go on; the process of a task that does not end is killed.
+    """
+
+
 class TimeLimitExceeded(Exception):
     """The task's `timeout` is over; raised inside the task, a failure like any other unless caught."""
 

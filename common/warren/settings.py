@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         engine: client library for producers and workers, `pika` or `aio_pika`; empty for the faster, pika.
         queues: what a worker serves.
         processes: of a worker's pool; 0 for one per CPU.
+        coroutines: how many `async def` jobs each of them runs at a time.
         read_ahead: how many jobs a worker may hold beyond its processes while it expects to start them within 20 ms; 0 for none.
         grace_period: how long a stopping worker lets jobs finish.
         start_method: of pool processes, `forkserver` or `spawn`.
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     engine: str = ""
     queues: tuple[str, ...] = ("default",)
     processes: int = 0
+    coroutines: int = 10
     read_ahead: int = 64
     grace_period: float = 30.0
     start_method: str = "forkserver"
@@ -180,7 +182,7 @@ def _impossible(settings: Settings) -> list[str]:
         if getattr(settings, key) not in allowed
     ]
     above, least = (
-        ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit"),
+        ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit", "coroutines"),
         ("processes", "read_ahead", "grace_period"),
     )
     numbers = {key: getattr(settings, key) for key in (*above, *least)}

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -21,18 +20,10 @@ from warren.limits import Limits
 from warren.outcome import Cancelled, Done, Failed, Outcome, Rejected, Retry
 from warren.retry import Retry as Policy
 from warren.task import Task, task
-from warren.worker.attempt import Attempts
+from warren.worker.attempt import Attempt, Report
 from warren.worker.frames import Ended, Run, pack
 
 ONCE = Policy(attempts=1)
-
-
-@pytest.fixture
-def attempts() -> Iterator[Attempts]:
-    made = Attempts()
-    yield made
-    if made._runner is not None:
-        made._runner.close()
 
 
 def run_of(attempt: int = 1, failures: int = 0, **more: Any) -> Run:
@@ -51,12 +42,18 @@ def silent(done: int, total: int | None) -> None:
     """Report no progress."""
 
 
-def outcome_of(
-    attempts: Attempts, one: Task[..., Any], *args: object, run: Run | None = None, **kwargs: object
-) -> Outcome:
-    outcome = attempts.run(one, run or run_of(), body_of(*args, **kwargs), silent)
+def outcome_of(one: Task[..., Any], *args: object, run: Run | None = None, **kwargs: object) -> Outcome:
+    outcome = attempted(one, run or run_of(), body_of(*args, **kwargs), silent)
     assert pack(Ended(outcome, 0.0))
     return outcome
+
+
+def attempted(one: Task[..., Any], run: Run, body: Body, report: Report) -> Outcome:
+    """Run an attempt in this thread; of a coroutine, on a loop of its own."""
+    attempt = Attempt(one, run, report)
+    if one.is_coroutine:
+        return asyncio.run(attempt.await_with(body.args, body.kwargs))
+    return attempt.run_with(body.args, body.kwargs)
 
 
 # --- what tasks do ---------------------------------------------------------------------------------------------------
@@ -109,9 +106,9 @@ async def coroutine(what: str) -> None:
     raise RAISED[what]
 
 
-def raising(attempts: Attempts, error: BaseException, kind: Task[..., Any], **options: Any) -> Outcome:
+def raising(error: BaseException, kind: Task[..., Any], **options: Any) -> Outcome:
     RAISED["it"] = error
-    return outcome_of(attempts, kind.options(**options) if options else kind, "it")
+    return outcome_of(kind.options(**options) if options else kind, "it")
 
 
 both = pytest.mark.parametrize("kind", [plain, coroutine], ids=["plain", "coroutine"])
@@ -120,52 +117,52 @@ both = pytest.mark.parametrize("kind", [plain, coroutine], ids=["plain", "corout
 # --- it returns ------------------------------------------------------------------------------------------------------
 
 
-def test_arguments_are_rebuilt_and_the_result_is_json(attempts: Attempts) -> None:
-    assert outcome_of(attempts, double, {"x": 1}) == Done(b'[{"x":1},{"x":1}]')
-    assert outcome_of(attempts, double, {"x": 1}, times=1) == Done(b'[{"x":1}]')
+def test_arguments_are_rebuilt_and_the_result_is_json() -> None:
+    assert outcome_of(double, {"x": 1}) == Done(b'[{"x":1},{"x":1}]')
+    assert outcome_of(double, {"x": 1}, times=1) == Done(b'[{"x":1}]')
 
 
-def test_a_coroutine_runs_on_a_loop_that_stays(attempts: Attempts) -> None:
-    assert [outcome_of(attempts, fetch, number) for number in range(3)] == [Done(b"1"), Done(b"2"), Done(b"3")]
+def test_a_coroutine_is_awaited() -> None:
+    assert outcome_of(fetch, 1) == Done(b"2")
 
 
-def test_a_result_that_json_cannot_carry_is_a_failure_for_good(attempts: Attempts) -> None:
-    outcome = outcome_of(attempts, opaque)
+def test_a_result_that_json_cannot_carry_is_a_failure_for_good() -> None:
+    outcome = outcome_of(opaque)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "bad_result"
     assert "builtins.object cannot be written as JSON" in outcome.failure.message
 
 
 @pytest.mark.parametrize("body", [body_of(), body_of({"x": "1"}), body_of({"x": 1}, colour=1)])
-def test_arguments_that_do_not_fit_are_rejected_untried(attempts: Attempts, body: Body) -> None:
-    outcome = attempts.run(double, run_of(), body, silent)
+def test_arguments_that_do_not_fit_are_rejected_untried(body: Body) -> None:
+    outcome = attempted(double, run_of(), body, silent)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "invalid_arguments"
     assert outcome.detail
 
 
-def test_arguments_of_broken_bytes_are_rejected_untried(attempts: Attempts) -> None:
-    outcome = attempts.run(fetch, run_of(), Body("m:f", [msgspec.Raw(b'"\xff"')]), silent)
+def test_arguments_of_broken_bytes_are_rejected_untried() -> None:
+    outcome = attempted(fetch, run_of(), Body("m:f", [msgspec.Raw(b'"\xff"')]), silent)
     assert isinstance(outcome, Rejected)
 
 
 # --- it knows its job ------------------------------------------------------------------------------------------------
 
 
-def test_a_task_knows_its_job_and_can_tell_its_progress(attempts: Attempts) -> None:
+def test_a_task_knows_its_job_and_can_tell_its_progress() -> None:
     told: list[tuple[int, int | None]] = []
-    outcome = attempts.run(who, run_of(3, 2), body_of(), lambda done, total: told.append((done, total)))
+    outcome = attempted(who, run_of(3, 2), body_of(), lambda done, total: told.append((done, total)))
     assert outcome == Done(b'["the-id","m:f","q",3,2,"ValueError: before",null]')
     assert told == [(1, 2)]
 
 
-def test_each_coroutine_knows_its_own_job(attempts: Attempts) -> None:
-    assert outcome_of(attempts, who_async, run=run_of(1)) == Done(b'["the-id",1]')
-    assert outcome_of(attempts, who_async, run=run_of(2)) == Done(b'["the-id",2]')
+def test_each_coroutine_knows_its_own_job() -> None:
+    assert outcome_of(who_async, run=run_of(1)) == Done(b'["the-id",1]')
+    assert outcome_of(who_async, run=run_of(2)) == Done(b'["the-id",2]')
 
 
-def test_no_job_is_left_behind(attempts: Attempts) -> None:
-    raising(attempts, ValueError(), plain)
+def test_no_job_is_left_behind() -> None:
+    raising(ValueError(), plain)
     with pytest.raises(WrongUse):
         context.job()
 
@@ -174,8 +171,8 @@ def test_no_job_is_left_behind(attempts: Attempts) -> None:
 
 
 @both
-def test_an_exception_is_retried_by_the_policy(attempts: Attempts, kind: Task[..., Any]) -> None:
-    outcome = raising(attempts, ValueError("no"), kind, retry=Policy(wait=7))
+def test_an_exception_is_retried_by_the_policy(kind: Task[..., Any]) -> None:
+    outcome = raising(ValueError("no"), kind, retry=Policy(wait=7))
     assert isinstance(outcome, Retry)
     assert (outcome.delay, outcome.counted, str(outcome.failure)) == (7.0, True, "ValueError: no")
 
@@ -197,69 +194,69 @@ def test_an_exception_is_retried_by_the_policy(attempts: Attempts, kind: Task[..
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_is_raised_is_a_failure_and_the_next_attempt_is_not_harmed(
-    attempts: Attempts, kind: Task[..., Any], error: BaseException
+    kind: Task[..., Any], error: BaseException
 ) -> None:
-    outcome = raising(attempts, error, kind, retry=ONCE)
+    outcome = raising(error, kind, retry=ONCE)
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.failure.type) == ("failed", type(error).__name__)
-    assert outcome_of(attempts, fetch, 1) == Done(b"2")
+    assert outcome_of(fetch, 1) == Done(b"2")
 
 
 @both
-def test_the_turns_a_task_may_take(attempts: Attempts, kind: Task[..., Any]) -> None:
-    later = raising(attempts, RetryLater(5, "busy"), kind, retry=ONCE)
+def test_the_turns_a_task_may_take(kind: Task[..., Any]) -> None:
+    later = raising(RetryLater(5, "busy"), kind, retry=ONCE)
     assert isinstance(later, Retry)
     assert (later.delay, later.counted, later.failure.message) == (5.0, False, "busy")
-    assert raising(attempts, Cancel("enough"), kind) == Cancelled("enough")
-    assert raising(attempts, Cancel(), kind) == Cancelled("the task cancelled itself")
-    failed = raising(attempts, Fail("no such user"), kind)
+    assert raising(Cancel("enough"), kind) == Cancelled("enough")
+    assert raising(Cancel(), kind) == Cancelled("the task cancelled itself")
+    failed = raising(Fail("no such user"), kind)
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.failure.message) == ("failed", "no such user")
 
 
-def test_the_policy_counts_failures_and_not_attempts(attempts: Attempts) -> None:
+def test_the_policy_counts_failures_and_not_attempts() -> None:
     RAISED["it"] = ValueError("no")
     twice = plain.options(retry=Policy(attempts=2, wait=1))
-    assert isinstance(outcome_of(attempts, twice, "it", run=run_of(9, 0)), Retry)
-    assert isinstance(outcome_of(attempts, twice, "it", run=run_of(9, 1)), Failed)
+    assert isinstance(outcome_of(twice, "it", run=run_of(9, 0)), Retry)
+    assert isinstance(outcome_of(twice, "it", run=run_of(9, 1)), Failed)
 
 
-def test_a_policy_that_raises_is_told_together_with_the_failure(attempts: Attempts) -> None:
+def test_a_policy_that_raises_is_told_together_with_the_failure() -> None:
     def broken(_: object) -> bool:
         raise LookupError("policy")
 
     declared = task(name="m:f", retry=Policy(retry=tenacity.retry_if_exception(broken)))(plain.function)
-    outcome = raising(attempts, ValueError("no"), declared)
+    outcome = raising(ValueError("no"), declared)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "bad_policy"
     assert "LookupError: policy" in outcome.failure.message
     assert "ValueError: no" in outcome.failure.message
 
 
-def test_a_call_may_have_limits_of_its_own(attempts: Attempts) -> None:
+def test_a_call_may_have_limits_of_its_own() -> None:
     RAISED["it"] = ValueError("no")
-    outcome = outcome_of(attempts, plain, "it", run=run_of(limits=Limits(attempts=2, wait=3.0)))
+    outcome = outcome_of(plain, "it", run=run_of(limits=Limits(attempts=2, wait=3.0)))
     assert isinstance(outcome, Retry)
     assert outcome.delay == 3.0
-    assert isinstance(outcome_of(attempts, plain, "it", run=run_of(limits=Limits(attempts=1))), Failed)
+    assert isinstance(outcome_of(plain, "it", run=run_of(limits=Limits(attempts=1))), Failed)
 
 
 # --- how a failure is told -------------------------------------------------------------------------------------------
 
 
 @both
-def test_a_traceback_begins_in_the_task(attempts: Attempts, kind: Task[..., Any]) -> None:
-    outcome = raising(attempts, ValueError("no"), kind, retry=ONCE)
+def test_a_traceback_begins_in_the_task(kind: Task[..., Any]) -> None:
+    outcome = raising(ValueError("no"), kind, retry=ONCE)
     assert isinstance(outcome, Failed)
     lines = outcome.failure.traceback.splitlines()
     assert lines[1].lstrip().startswith(f'File "{__file__}"')
     assert lines[-1] == "ValueError: no"
 
 
-def test_a_cause_is_told_too(attempts: Attempts) -> None:
+def test_a_cause_is_told_too() -> None:
     error = ValueError("no")
     error.__cause__ = KeyError("why")
-    outcome = raising(attempts, error, plain, retry=ONCE)
+    outcome = raising(error, plain, retry=ONCE)
     assert isinstance(outcome, Failed)
     assert "KeyError: 'why'" in outcome.failure.traceback
 
@@ -269,20 +266,20 @@ class Unspeakable(Exception):
         raise RuntimeError("not even this")
 
 
-def test_an_exception_that_cannot_be_told_is_still_a_failure(attempts: Attempts) -> None:
-    outcome = raising(attempts, Unspeakable(), plain, retry=ONCE)
+def test_an_exception_that_cannot_be_told_is_still_a_failure() -> None:
+    outcome = raising(Unspeakable(), plain, retry=ONCE)
     assert isinstance(outcome, Failed)
     assert outcome.failure.type == "Unspeakable"
 
 
-def test_a_message_of_odd_file_names_can_be_sent(attempts: Attempts) -> None:
-    outcome = raising(attempts, FileNotFoundError(os.fsdecode(b"caf\xe9.txt")), plain, retry=ONCE)
+def test_a_message_of_odd_file_names_can_be_sent() -> None:
+    outcome = raising(FileNotFoundError(os.fsdecode(b"caf\xe9.txt")), plain, retry=ONCE)
     assert isinstance(outcome, Failed)
     assert "caf" in outcome.failure.message
 
 
-def test_a_huge_message_is_cut(attempts: Attempts) -> None:
-    outcome = raising(attempts, ValueError("x" * 5_000_000), plain, retry=ONCE)
+def test_a_huge_message_is_cut() -> None:
+    outcome = raising(ValueError("x" * 5_000_000), plain, retry=ONCE)
     assert isinstance(outcome, Failed)
     assert len(pack(Ended(outcome, 0.0))) < 100_000
 
@@ -328,19 +325,19 @@ async def cleans_up_async() -> None:
 
 
 @pytest.mark.parametrize("late", [waits, computes, waits_async], ids=lambda one: one.name.partition(":")[2])
-def test_a_task_over_its_time_limit_fails(attempts: Attempts, late: Task[..., Any]) -> None:
-    outcome = outcome_of(attempts, late)
+def test_a_task_over_its_time_limit_fails(late: Task[..., Any]) -> None:
+    outcome = outcome_of(late)
     assert isinstance(outcome, Failed)
     assert str(outcome.failure) == "TimeLimitExceeded: over its time limit of 0.05 s"
 
 
-def test_a_task_may_catch_its_time_limit(attempts: Attempts) -> None:
-    assert outcome_of(attempts, cleans_up) == Done(b'"over its time limit of 0.05 s"')
+def test_a_task_may_catch_its_time_limit() -> None:
+    assert outcome_of(cleans_up) == Done(b'"over its time limit of 0.05 s"')
 
 
-def test_a_coroutine_may_clean_up_after_its_time_limit(attempts: Attempts) -> None:
+def test_a_coroutine_may_clean_up_after_its_time_limit() -> None:
     CLEANED.clear()
-    assert isinstance(outcome_of(attempts, cleans_up_async), Failed)
+    assert isinstance(outcome_of(cleans_up_async), Failed)
     assert CLEANED == ["yes"]
 
 
@@ -349,26 +346,26 @@ def remaining() -> float | None:
     return context.job().remaining
 
 
-def test_a_task_in_time_knows_how_much_is_left_and_leaves_no_alarm(attempts: Attempts) -> None:
+def test_a_task_in_time_knows_how_much_is_left_and_leaves_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    outcome = outcome_of(attempts, remaining)
+    outcome = outcome_of(remaining)
     assert isinstance(outcome, Done)
     assert 50 < float(outcome.result) <= 60
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
-def test_a_timeout_error_of_its_own_is_not_the_time_limit(attempts: Attempts) -> None:
-    outcome = raising(attempts, TimeoutError("mine"), coroutine, timeout=60)
+def test_a_timeout_error_of_its_own_is_not_the_time_limit() -> None:
+    outcome = raising(TimeoutError("mine"), coroutine, timeout=60)
     assert isinstance(outcome, Retry)
     assert str(outcome.failure) == "TimeoutError: mine"
 
 
-def test_exiting_says_with_what(attempts: Attempts) -> None:
+def test_exiting_says_with_what() -> None:
     @task(name="m:f", retry=ONCE)
     def leaves() -> None:
         sys.exit("no more")
 
-    outcome = outcome_of(attempts, leaves)
+    outcome = outcome_of(leaves)
     assert isinstance(outcome, Failed)
     assert str(outcome.failure) == "SystemExit: no more"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from warren.job import Body
 from warren.outcome import Crashed, Done, Outcome
 from warren.worker.assignment import ProcessDied
+from warren.worker.blame import STOPPING, is_ours
 from warren.worker.chunk import member, opened
-from warren.worker.fanout import STOPPING, Interrupted, Pace, is_ours, run_chunk
+from warren.worker.fanout import Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Part, Run, TaskInfo
 from warren.worker.pool import Pool
 

@@ -17,7 +17,7 @@ from tests.support import eventually_async
 from warren.events import Event, Events, ProcessExited
 from warren.outcome import Done
 from warren.worker.assignment import Assignment, Awaited, Killable, ProcessDied
-from warren.worker.fanout import is_ours
+from warren.worker.blame import is_ours
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
 from warren.worker.setup import Setup

@@ -17,7 +17,7 @@ from warren.outcome import Cancelled, Done, Failed, Outcome, Rejected
 from warren.retry import Retry
 from warren.task import Task, task
 from warren.worker import unit
-from warren.worker.attempt import Attempts
+from warren.worker.attempt import Attempt
 from warren.worker.chunk import opened
 from warren.worker.frames import Ended, Run, Unit
 from warren.worker.journal import Journal
@@ -50,7 +50,7 @@ def tell(
     given = Unit(3, [10 * number for number in range(len(items))], msgspec.json.encode(items))
     run = Run("id", one.name, "q", 1, 0, "", 0.0, b"", given, limits)
     body = Body(one.name, [], {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in kwargs.items()})
-    unit.run_unit(Attempts().of(one, run, silent), given, body, journal, told.append)
+    unit.run_unit(Attempt(one, run, silent), given, body, journal, told.append)
     assert [message.last for message in told] == [False] * (len(told) - 1) + [True]
     assert all(message.part is not None and message.part.unit == 3 for message in told)
     return told

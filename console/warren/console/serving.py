@@ -13,6 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = {
     "processes": ("N", "Of the pool; one per CPU by default."),
+    "coroutines": ("M", "`async def` jobs that each process runs at a time; 10 by default."),
     "read_ahead": ("N", "Very short jobs a worker may hold beyond its processes; 64 by default, 0 for none."),
     "name": ("NAME", "Of this worker in logs, results and dead letters."),
     "grace_period": ("SECONDS", "How long running jobs may take when it stops; 30 by default."),

@@ -46,7 +46,8 @@ class Assignment:
         alone: to be given only to a process that holds nothing.
         withdrawn: not to be given to a process any more; nobody wants to hear of it.
         process: that holds it, if one does.
-        number: of its frame there.
+        number: of its frame there; or on the process's event loop.
+        in_loop: runs on the process's event loop, beside others.
     """
 
     run: Run
@@ -57,6 +58,7 @@ class Assignment:
     withdrawn: bool = False
     process: "PoolProcess | None" = None
     number: int = 0
+    in_loop: bool = False
 
 
 class Awaited:

@@ -1,4 +1,7 @@
-"""One attempt, inside a pool process: arguments in, user code run, an outcome out. The only place that runs user code."""
+"""One attempt, inside a pool process: arguments in, user code run, an outcome out. The only place that runs user code.
+
+A plain task runs in the process's main thread, where a signal reaches it; a coroutine task on the event loop of another.
+"""
 
 import asyncio
 import signal
@@ -6,7 +9,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -17,7 +19,6 @@ from warren import context, limits
 from warren.codec import NotEncodable, encode
 from warren.context import Cancel, Fail, JobContext, RetryLater, TimeLimitExceeded
 from warren.errors import InvalidArguments
-from warren.job import Body
 from warren.options import in_seconds
 from warren.outcome import Cancelled, Done, Failed, Failure, Outcome, Rejected, Retry, printable
 from warren.retry import Retry as RetryPolicy
@@ -28,92 +29,111 @@ _TEXT_CHARACTERS = 8_000
 Report = Callable[[int, int | None], None]
 
 
-class Attempts:
-    """Makes attempts, one after another; owns the event loop of coroutine tasks."""
-
-    def __init__(self) -> None:
-        self._runner: asyncio.Runner | None = None
-
-    def run(self, task: Task[..., Any], run: Run, body: Body, report: Report) -> Outcome:
-        """Run one attempt and say what it came to; never raises, whatever the task does.
-
-        Args:
-            task: found by its name.
-            run: which job, which attempt.
-            body: the arguments.
-            report: called by the task with its progress.
-        """
-        return self.of(task, run, report).run_with(body.args, body.kwargs)
-
-    def of(self, task: Task[..., Any], run: Run, report: Report) -> "Attempt":
-        """Return a job's attempt, to be run with its arguments or with those of each item."""
-        return Attempt(task, run, report, self._loop)
-
-    def _loop(self) -> asyncio.Runner:
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner
-
-
 class Attempt:
     """The attempt at one job, or at the items of a unit: what these have in common is looked up once.
 
     Attributes:
         task: what is run.
         options: the task's, with the limits of this call.
+        cancelled_for: why somebody wants it to end, once they do.
     """
 
-    def __init__(self, task: Task[..., Any], run: Run, report: Report, loop: Callable[[], asyncio.Runner]) -> None:
+    def __init__(self, task: Task[..., Any], run: Run, report: Report) -> None:
         self.task = task
         self.options = limits.applied(run.limits, task.settings)
-        self._run, self._loop = run, loop
+        self.cancelled_for = ""
+        self._inside = False
+        """Whether the task's own code runs, and may be interrupted."""
+        self._run = run
         self._limit = in_seconds(self.options.timeout)
-        self._is_coroutine = task.is_coroutine
         self._context = JobContext(
             run.job_id, run.task, run.queue, run.attempt, run.failures, run.last_error, None, report
         )
 
     def run_with(self, args: Sequence[msgspec.Raw], kwargs: Mapping[str, msgspec.Raw]) -> Outcome:
-        """Rebuild the arguments, run the task and say what it came to."""
+        """Rebuild the arguments, run a plain task and say what it came to."""
+        rebuilt = self._rebuilt(args, kwargs)
+        return rebuilt if isinstance(rebuilt, Rejected) else self.call(*rebuilt)
+
+    async def await_with(self, args: Sequence[msgspec.Raw], kwargs: Mapping[str, msgspec.Raw]) -> Outcome:
+        """Rebuild the arguments, await a coroutine task and say what it came to; in a context of its own."""
+        rebuilt = self._rebuilt(args, kwargs)
+        if isinstance(rebuilt, Rejected):
+            return rebuilt
+        args, kwargs = rebuilt
         try:
-            rebuilt = self.task.signature.load(args, kwargs)
-        except InvalidArguments as error:
-            return Rejected("invalid_arguments", error.why)
-        return self.call(*rebuilt)
+            limit, running = self._limits()
+            context.enter(running)
+            value = await _limited(self.task.function(*args, **kwargs), limit)
+        except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit included
+            return self._came_to(error)
+        return _returned(value)
 
     def call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Outcome:
-        """Run the task and say what it came to; never raises, whatever the task does."""
+        """Run a plain task and say what it came to; never raises, whatever the task does."""
         try:
             value = self._call(args, kwargs)
-        except RetryLater as turn:
-            return Retry(turn.delay, Failure("RetryLater", printable(str(turn))), counted=False)
-        except Cancel as turn:
-            return Cancelled(printable(str(turn)) or "the task cancelled itself")
-        except Fail as turn:
-            return Failed(failure_of(turn))
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit included
-            return _failed(self.options.retry, self._run, error)
+            return self._came_to(error)
+        return _returned(value)
+
+    def interrupt(self, why: str) -> None:
+        """Raise `Cancelled` in the task's code, if that runs; called by a signal, in the thread that runs it."""
+        self.cancelled_for = why
+        if self._inside:
+            self._inside = False
+            raise context.Cancelled(why)
+
+    def _rebuilt(
+        self, args: Sequence[msgspec.Raw], kwargs: Mapping[str, msgspec.Raw]
+    ) -> Rejected | tuple[Sequence[Any], Mapping[str, Any]]:
         try:
-            return Done(encode(value))
-        except NotEncodable as error:
-            said = f"it returned what cannot be written as JSON: {error}"
-            return Failed(Failure("NotEncodable", said), reason="bad_result")
+            return self.task.signature.load(args, kwargs)
+        except InvalidArguments as error:
+            return Rejected("invalid_arguments", error.why)
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        limit, running = self._limit, self._context
-        if limit is not None:
-            running = replace(running, deadline=time.time() + limit)
+        limit, running = self._limits()
         token = context.enter(running)
         try:
-            if self._is_coroutine:
-                # A context of its own: a runner would go on with the one it was first used in.
-                return self._loop().run(_limited(self.task.function(*args, **kwargs), limit), context=copy_context())
+            self._inside = True
+            if self.cancelled_for:
+                raise context.Cancelled(self.cancelled_for)
             if limit is None:
                 return self.task.function(*args, **kwargs)
             with _time_limit(limit):
                 return self.task.function(*args, **kwargs)
         finally:
+            self._inside = False
             context.leave(token)
+
+    def _limits(self) -> tuple[float | None, JobContext]:
+        """Return the seconds that there are, and what the task is told of them and of its job."""
+        limit = self._limit
+        if limit is None:
+            return None, self._context
+        return limit, replace(self._context, deadline=time.time() + limit)
+
+    def _came_to(self, error: BaseException) -> Outcome:
+        """Return what a raised exception means for the job."""
+        match error:
+            case RetryLater():
+                return Retry(error.delay, Failure("RetryLater", printable(str(error))), counted=False)
+            case Cancel():
+                return Cancelled(printable(str(error)) or "the task cancelled itself")
+            case Fail():
+                return Failed(failure_of(error))
+            case asyncio.CancelledError() | context.Cancelled() if self.cancelled_for:
+                return Cancelled(self.cancelled_for)
+        return _failed(self.options.retry, self._run, error)
+
+
+def _returned(value: Any) -> Outcome:
+    try:
+        return Done(encode(value))
+    except NotEncodable as error:
+        said = f"it returned what cannot be written as JSON: {error}"
+        return Failed(Failure("NotEncodable", said), reason="bad_result")
 
 
 def failure_of(error: BaseException) -> Failure:

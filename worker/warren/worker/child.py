@@ -17,7 +17,8 @@ from warren.job import Body
 from warren.options import in_seconds
 from warren.outcome import Rejected
 from warren.task import Task
-from warren.worker.attempt import Attempts, failure_of
+from warren.worker.attempt import Attempt, failure_of
+from warren.worker.coroutines import CANCELLED, PROGRESS_SECONDS, Coroutines, received_from
 from warren.worker.differences import Differences, own_registry
 from warren.worker.frames import (
     Broken,
@@ -31,19 +32,27 @@ from warren.worker.frames import (
     pack,
 )
 from warren.worker.journal import Journal
-from warren.worker.setup import Setup
+from warren.worker.setup import INTERRUPT, Setup
 from warren.worker.turns import Inbox
 from warren.worker.unit import run_unit
 
 
 class Child:
-    """The process's side of the socket."""
+    """The process's side of its sockets.
 
-    def __init__(self, wire: socket.socket, journal: Journal, inbox: Inbox) -> None:
+    Args:
+        wire: the jobs of the main thread come by it, and what becomes of them goes back.
+        loop_wire: the same for the jobs of the event loop.
+        journal: shared with the parent.
+        inbox: takes jobs from `wire`.
+    """
+
+    def __init__(self, wire: socket.socket, loop_wire: socket.socket, journal: Journal, inbox: Inbox) -> None:
         self._wire = wire
+        self._loop_wire = loop_wire
         self._journal = journal
         self._inbox = inbox
-        self._attempts = Attempts()
+        self._attempt: Attempt | None = None
         self._metrics = Differences(own_registry)
         self._last_progress = 0.0
 
@@ -55,20 +64,34 @@ class Child:
             failure = failure_of(error)
             self._send(Broken(str(failure)))
             return
+        coroutines = None
+        if any(task.is_coroutine for task in tasks.values()):
+            coroutines = Coroutines(self._loop_wire, tasks, self._journal, self._metrics)
+            coroutines.start()
+        signal.signal(INTERRUPT, self._interrupted)
         self._send(Ready([_info(task) for task in tasks.values()]))
         while isinstance(message := self._inbox.take(), Run):
             self._run(tasks, message)
+        if coroutines is not None:
+            coroutines.stop()
 
     def _run(self, tasks: Mapping[str, Task[..., Any]], run: Run) -> None:
         task, body = tasks.get(run.task), _BODY.decode(run.body)
         if task is None:
             self._send(Ended(Rejected("unknown_task", f"no task {run.task!r} in this process"), 0.0))
-        elif run.unit is None:
+            return
+        self._attempt = attempt = Attempt(task, run, self._report)
+        if run.unit is None:
             started = time.monotonic()
-            outcome = self._attempts.run(task, run, body, self._report)
+            outcome = attempt.run_with(body.args, body.kwargs)
             self._tell(Ended(outcome, time.monotonic() - started))
         else:
-            run_unit(self._attempts.of(task, run, self._report), run.unit, body, self._journal, self._tell)
+            run_unit(attempt, run.unit, body, self._journal, self._tell)
+        self._attempt = None
+
+    def _interrupted(self, *_: object) -> None:
+        if self._attempt is not None and self._journal.is_interrupted(self._inbox.turn):
+            self._attempt.interrupt(CANCELLED)
 
     def _tell(self, ended: Ended) -> None:
         if ended.last:
@@ -85,7 +108,7 @@ class Child:
 
     def _report(self, done: int, total: int | None) -> None:
         now = time.monotonic()
-        if now - self._last_progress > _PROGRESS_SECONDS or done == total:
+        if now - self._last_progress > PROGRESS_SECONDS or done == total:
             self._last_progress = now
             self._send(Progress(done, total))
 
@@ -117,15 +140,15 @@ def main(wire: socket.socket, setup: Setup) -> None:
         signal.signal(number, lambda *_: None)
     sys.path[:] = setup.path
     logs.configure(setup.log_level, setup.log_format)
-    Child(wire, Journal.received_from(wire), Inbox.received_from(wire)).serve(setup.modules)
+    journal, inbox, loop_wire = Journal.received_from(wire), Inbox.received_from(wire), received_from(wire)
+    Child(wire, loop_wire, journal, inbox).serve(setup.modules)
 
 
 def _info(task: Task[..., Any]) -> TaskInfo:
     settings = task.settings
-    return TaskInfo(task.name, settings.queue, settings.max_crashes, in_seconds(settings.kill_after))
+    return TaskInfo(task.name, settings.queue, settings.max_crashes, in_seconds(settings.kill_after), task.is_coroutine)
 
 
-_PROGRESS_SECONDS = 0.2
 _BODY = msgspec.json.Decoder(Body)
 
 if __name__ == "__main__":  # the start method `spawn`

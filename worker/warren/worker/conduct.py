@@ -104,7 +104,7 @@ class Conduct:
             if execution not in self.working:
                 pass  # given back when its process took too long to die
             elif isinstance(error, Interrupted):
-                self._give_back(execution)
+                self._give_back(execution, suspect=error.suspect)
             elif error is not None:
                 self._give_up(execution, error)
             elif self._settler.settle_at_once(execution):
@@ -133,8 +133,11 @@ class Conduct:
             self.done += 1
         self._end(execution)
 
-    def _give_back(self, execution: Execution) -> None:
-        self._settler.give_back(execution)
+    def _give_back(self, execution: Execution, *, suspect: bool = False) -> None:
+        if suspect:
+            self._settler.give_up(execution)
+        else:
+            self._settler.give_back(execution)
         self.given_back += 1
         self._end(execution)
 

@@ -23,8 +23,8 @@ from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDrai
 from warren.metrics import Metrics
 from warren.settings import Settings, load
 from warren.topology import Names
+from warren.worker.blame import STOPPING
 from warren.worker.execution import Runner
-from warren.worker.fanout import STOPPING
 from warren.worker.health import Health, HttpServer
 from warren.worker.intake import Intake
 from warren.worker.outlet import Outlet
@@ -71,32 +71,38 @@ class Worker:
         self.http_port = 0
         processes = _processes(self.settings)
         self._registry = CollectorRegistry()
-        self._metrics = Metrics(self._registry)
-        self._sums = Sums(self._metrics)
-        self._registry.register(self._sums)
-        self._events = Events(*([on_event] if on_event else []), self._metrics)
+        metrics = Metrics(self._registry)
+        sums = Sums(metrics)
+        self._registry.register(sums)
+        self._events = Events(*([on_event] if on_event else []), metrics)
         # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
         ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
+        self._ahead = ahead
         self._pool = Pool(
             processes,
             _setup(modules, self.settings),
             self._events,
-            on_counted=lambda counted: self._sums.add(counted.families),
+            on_counted=lambda counted: sums.add(counted.families),
             depth=lambda: ahead.each,
+            on_coroutines=ahead.entered,
         )
-        self._metrics.show_slots(lambda: self._pool.counts)
-        names, limit = Names(self.settings.namespace), self.settings.payload_limit
-        planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
-        runner = Runner(self._pool, planner, self._events, clock.wall, limit, ahead)
+        metrics.show_slots(lambda: self._pool.counts)
         self._outlet = Outlet(self.settings, self.name)
-        deadline, doubt = self.settings.publish_timeout, 3.0 * self.settings.heartbeat
-        settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
-        self._intake = Intake(self.settings.queues, names, runner, settler, ahead)
+        self._intake = self._make_intake()
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
         self._signal = ""
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _make_intake(self) -> Intake:
+        settings = self.settings
+        names, limit = Names(settings.namespace), settings.payload_limit
+        planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
+        runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead)
+        deadline, doubt = settings.publish_timeout, 3.0 * settings.heartbeat
+        settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
+        return Intake(settings.queues, names, runner, settler, self._ahead)
 
     def run(self) -> None:
         """Work until SIGTERM, SIGINT or `stop`; returns when everything is finished or given back.
@@ -120,7 +126,7 @@ class Worker:
         try:
             self._listen_to_signals(self._loop)
             chores.append(asyncio.create_task(self._beat()))
-            if await self._unless_stopped(self._pool.start()):
+            if await self._unless_stopped(self._start_pool()):
                 await self._unless_stopped(self._stay_connected())
             await self._drain()
         finally:
@@ -134,6 +140,12 @@ class Worker:
             self._events.emit(WorkerStopped(*self._intake.counts))
             if http is not None:
                 http.close()
+
+    async def _start_pool(self) -> None:
+        await self._pool.start()
+        kinds = {info.is_coroutine for info in self._pool.tasks.values()}
+        self._ahead.coroutines = self.settings.coroutines if True in kinds else 0
+        self._ahead.mixed = len(kinds) > 1
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do this until it is done, or until we shall stop; whether it was done."""
@@ -254,4 +266,6 @@ def _setup(modules: Sequence[str], settings: Settings) -> Setup:
     path = [entry or here for entry in sys.path]
     if here not in path:
         path.insert(0, here)
-    return Setup(tuple(modules), path, settings.log_level, settings.log_format, settings.start_method)
+    return Setup(
+        tuple(modules), path, settings.log_level, settings.log_format, settings.start_method, settings.coroutines
+    )

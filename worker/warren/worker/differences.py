@@ -4,6 +4,7 @@ Tasks that make no metrics do not load prometheus-client: it brings an HTTP serv
 """
 
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -30,14 +31,19 @@ class Differences:
         self._find = registry
         self._registry: CollectorRegistry | None = None
         self._before: dict[Key, float] = {}
+        self._taking = threading.Lock()
 
     def take(self) -> list[Family]:
         """Return what changed: differences of counters, histograms and summaries, values of gauges."""
-        families: list[Family] = []
         self._registry = self._registry or self._find()
         if self._registry is None:
-            return families
-        for metric in self._registry.collect():
+            return []
+        with self._taking:
+            return self._changed(self._registry)
+
+    def _changed(self, registry: "CollectorRegistry") -> list[Family]:
+        families: list[Family] = []
+        for metric in registry.collect():
             samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             # All samples of a metric or none: a histogram is only understood with all its buckets, in their order.
             if any(self._is_news(metric, sample) for sample in samples):

@@ -13,7 +13,8 @@ from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStart
 from warren.job import Job, Undecodable, encode_body, from_message
 from warren.outcome import Crashed, Expired, Outcome, Rejected, label
 from warren.worker.assignment import Assignment
-from warren.worker.fanout import Interrupted, Pace, is_ours, run_chunk
+from warren.worker.blame import NOBODY_KNOWN, is_ours
+from warren.worker.fanout import Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
@@ -90,7 +91,7 @@ class Runner:
             then(None)
             return None
         run = _run_of(job, execution.delivery.message.body, self.clock())
-        work = _Plain(self, execution, job, info.max_crashes, then)
+        work = _Single(self, execution, job, info, then)
         return self.pool.submit(run, work, kill_after=info.kill_after)
 
     async def run_chunk(self, execution: Execution, job: Job) -> None:
@@ -111,7 +112,7 @@ class Runner:
             self.returned(execution, job)
             raise
         plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
-        self.ended(execution, job, plan, time.monotonic() - execution.started)
+        self.ended(execution, job, plan, time.monotonic() - execution.started, waits=not info.is_coroutine)
 
     def started(self, execution: Execution, job: Job) -> None:
         """Take note that a process begins a job."""
@@ -126,10 +127,11 @@ class Runner:
             execution.started = 0.0
             self.events.emit(JobInterrupted(job.id, job.task, job.queue))
 
-    def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float) -> None:
-        """Take note what a job came to."""
+    def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float, *, waits: bool = True) -> None:
+        """Take note what a job came to; `waits` when others had to wait for it."""
         execution.plan = plan
-        self.ahead.took(seconds)
+        if waits:
+            self.ahead.took(seconds)
         self.events.emit(
             JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
         )
@@ -163,13 +165,13 @@ class Runner:
 
 
 @dataclass(slots=True, eq=False)
-class _Plain:
-    """A plain job while it is run."""
+class _Single:
+    """A job that is no chunk while it is run."""
 
     runner: Runner
     execution: Execution
     job: Job
-    max_crashes: int
+    info: TaskInfo
     then: Then
     last: Ended | None = None
 
@@ -198,11 +200,10 @@ class _Plain:
         else:
             assert crash is not None
             if is_ours(crash):
-                raise Interrupted
+                raise Interrupted(suspect=crash.killed_for == NOBODY_KNOWN)
             outcome, seconds = crash, time.monotonic() - self.execution.started
-        runner.ended(
-            self.execution, job, runner.planner.single(job, outcome, self.max_crashes, runner.clock()), seconds
-        )
+        plan = runner.planner.single(job, outcome, self.info.max_crashes, runner.clock())
+        runner.ended(self.execution, job, plan, seconds, waits=not self.info.is_coroutine)
 
 
 def _limited(info: TaskInfo, job: Job) -> TaskInfo:

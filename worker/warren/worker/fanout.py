@@ -1,7 +1,7 @@
 """A chunk of a map, spread over the pool: units of items go to processes as they come free; every item gets its own outcome.
 
 A process tells of several quick items at once, and what it has not told stands in its journal; so when it dies, only the item
-it was at is charged. What it had not begun goes to another process.
+it was at is charged. What it had not begun goes to another process. Items of a coroutine task are each a job of their own there.
 """
 
 import asyncio
@@ -11,16 +11,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from warren.job import Body
-from warren.outcome import Crashed, Done
+from warren.job import Body, encode_body
+from warren.outcome import Done
 from warren.worker.assignment import ProcessDied
-from warren.worker.chunk import Outcomes
+from warren.worker.blame import NEIGHBOUR, NOBODY_KNOWN, is_ours
+from warren.worker.chunk import Outcomes, member
 from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
-from warren.worker.supervisor import NURSERY_DIED, WIRE_LOST
 from warren.worker.unit import UNIT_SECONDS
 
-STOPPING = "the worker is stopping"
 _LEAST_SECONDS = 1e-6
 _WORTH_SECONDS = 0.001
 """Of work, that a unit is worth its message and the waking of another process."""
@@ -30,12 +29,15 @@ _NUMBERS = itertools.count(1)
 
 
 class Interrupted(Exception):
-    """The process was taken away through no fault of its job: what it ran is given back, not charged."""
+    """The process was taken away, as far as is known through no fault of its job: what it ran is given back.
 
+    Attributes:
+        suspect: it may have been its fault; so the broker counts that it came back.
+    """
 
-def is_ours(crash: Crashed) -> bool:
-    """Tell whether a process died of the worker's stopping or of a broken pool, and not of its job."""
-    return crash.killed_for in {STOPPING, NURSERY_DIED, WIRE_LOST}
+    def __init__(self, *, suspect: bool = False) -> None:
+        super().__init__()
+        self.suspect = suspect
 
 
 class Pace:
@@ -73,6 +75,7 @@ class _Chunk:
 
     def __init__(self, run: Run, body: Body, pace: Pace) -> None:
         self._run = run
+        self._body = body
         self._items = body.items or []
         self._places = body.places()
         self._pace = pace
@@ -106,12 +109,38 @@ class _Chunk:
             )
         except ProcessDied as died:
             crash = died.crash
-            if is_ours(crash):
+            if is_ours(crash) and crash.killed_for != NEIGHBOUR:
                 raise Interrupted from died
-            if told < len(items):
+            if told < len(items) and crash.killed_for != NEIGHBOUR:
                 self.outcomes.others[unit.places[told]] = crash
                 told += 1
         self.waiting.extendleft(reversed(items[told:]))
+
+    async def run_item(self, item: int, pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
+        """Run an item of a coroutine task beside others; it waits again when another job takes its process along."""
+        body = Body(self._body.task, [self._items[item], *self._body.args], self._body.kwargs)
+        place = self._places[item]
+
+        def ended(message: Ended) -> None:
+            outcome = message.outcome
+            done = Done(member(place, outcome.result)) if isinstance(outcome, Done) else outcome
+            self._put(msgspec.structs.replace(message, outcome=done), place)
+
+        try:
+            await pool.run(
+                msgspec.structs.replace(self._run, body=encode_body(body)),
+                ended,
+                on_start=on_start,
+                kill_after=info.kill_after,
+            )
+        except ProcessDied as died:
+            crash = died.crash
+            if not is_ours(crash) or crash.killed_for == NOBODY_KNOWN:
+                self.outcomes.others[place] = crash
+            elif crash.killed_for == NEIGHBOUR:
+                self.waiting.appendleft(item)
+            else:
+                raise Interrupted from died
 
     def _put(self, message: Ended, place: int) -> None:
         if isinstance(message.outcome, Done):
@@ -135,8 +164,12 @@ async def run_chunk(
     try:
         while chunk.waiting or units:
             # No more units at a time than processes: other jobs get their turn between two of them.
-            while chunk.waiting and len(units) < pool.size:
-                units.add(asyncio.create_task(chunk.run_unit(chunk.cut(pool.size), pool, info, on_start)))
+            while chunk.waiting and len(units) < pool.size * (pool.coroutines if info.is_coroutine else 1):
+                if info.is_coroutine:
+                    running = chunk.run_item(chunk.waiting.popleft(), pool, info, on_start)
+                else:
+                    running = chunk.run_unit(chunk.cut(pool.size), pool, info, on_start)
+                units.add(asyncio.create_task(running))
             ended, _ = await asyncio.wait(units, return_when=asyncio.FIRST_COMPLETED)
             for unit in ended:
                 unit.result()

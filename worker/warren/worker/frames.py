@@ -22,6 +22,7 @@ class TaskInfo(msgspec.Struct, frozen=True):
     queue: str
     max_crashes: int
     kill_after: float | None
+    is_coroutine: bool = False
 
 
 class Unit(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +56,20 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """To a process: end now; sent when it is idle."""
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """To a process's event loop: run this job beside the others; `number` is what both call it."""
+
+    number: int
+    run: Run
+
+
+class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
+    """To a process's event loop: cancel this job, and why."""
+
+    number: int
+    why: str
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
@@ -97,6 +112,13 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
     total: int | None = None
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True, tag="said"):
+    """From a process's event loop: what one of its jobs says."""
+
+    number: int
+    what: Ended | Progress
+
+
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
     """From a process: what the task's own metrics counted since the last time."""
 
@@ -114,9 +136,11 @@ class Family(msgspec.Struct, frozen=True):
 
 ToProcess = Run | Stop
 FromProcess = Ready | Broken | Ended | Progress | Counted
+ToLoop = Begin | Interrupt
+FromLoop = Said | Counted
 
 
-def encode(message: ToProcess) -> bytes:
+def encode(message: ToProcess | ToLoop) -> bytes:
     """Return what a process is told, for a frame that `frame` makes."""
     return msgspec.msgpack.encode(message)
 
@@ -126,7 +150,7 @@ def frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def pack(message: FromProcess) -> bytes:
+def pack(message: FromProcess | FromLoop) -> bytes:
     """Return what a process says as a frame."""
     return frame(msgspec.msgpack.encode(message))
 

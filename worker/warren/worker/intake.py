@@ -88,7 +88,9 @@ class Intake:
             self._lanes.balance()  # a known job may have come by another lane than before
             return
         self._conduct.start(begun, accepted)
-        if self._watch is None and self.running > self._ahead.processes:
+        if self._ahead.in_places:
+            self._lanes.balance()
+        if self._watch is None and self.running > self._ahead.processes + self._ahead.in_places:
             self._watch_waiting()
 
     def _watch_waiting(self) -> None:
@@ -106,7 +108,7 @@ class Intake:
         self._watch = None
         self._ahead.wrong()
         working = self._conduct.working
-        unfinished = sum(execution.plan is None for execution in working)
+        unfinished = sum(execution.plan is None for execution in working) - self._ahead.in_places
         if unfinished > self._ahead.processes:
             surplus = {each for each in waiting[self._ahead.processes - unfinished :] if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in working if execution not in surplus)

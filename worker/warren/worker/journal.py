@@ -17,7 +17,11 @@ from warren.worker.frames import Ended, Part
 _BYTES = 65_536
 _HEAD = struct.Struct("=QIII")
 """The unit's number; how many of its items were told; how many are here; where their text ends."""
-_START = _HEAD.size
+_MARK = struct.Struct("=Id")
+"""The number of the coroutine job whose step runs now, 0 for none; when the step began, by the monotonic clock."""
+_WANTED = struct.Struct("=Q")
+"""Which job of the main thread is to be interrupted: one more than the number of its turn."""
+_START = _HEAD.size + _MARK.size + _WANTED.size
 
 
 class Journal:
@@ -74,6 +78,25 @@ class Journal:
         """Return what is in it as what the parent would have been told; asked by the process, or after its death."""
         unit, told, count, end = _HEAD.unpack_from(self._memory)
         return Ended(Done(self._memory[_START:end]), seconds, Part(unit, told, count), last)
+
+    def mark(self, number: int, since: float) -> None:
+        """Write down which coroutine job runs now: when the process dies, or stands still, that one is asked."""
+        _MARK.pack_into(self._memory, _HEAD.size, number, since)
+
+    @property
+    def marked(self) -> tuple[int, float]:
+        """The number of the coroutine job that ran last, 0 if none was running, and since when."""
+        number, since = _MARK.unpack_from(self._memory, _HEAD.size)
+        return number, since
+
+    def interrupt(self, turn: int) -> None:
+        """Write down whose job a signal that is about to be sent means; by the parent."""
+        _WANTED.pack_into(self._memory, _HEAD.size + _MARK.size, turn + 1)
+
+    def is_interrupted(self, turn: int) -> bool:
+        """Tell whether a signal that came means the job of this turn; it may have come too late, and mean one that is over."""
+        (wanted,) = _WANTED.unpack_from(self._memory, _HEAD.size + _MARK.size)
+        return bool(wanted == turn + 1)
 
     def close(self) -> None:
         """Give the memory back."""

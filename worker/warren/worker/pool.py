@@ -6,6 +6,7 @@ from warren.events import Events
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
+from warren.worker.places import Places
 from warren.worker.process import PoolProcess
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
@@ -20,6 +21,7 @@ class Pool:
         events: hears of starts and ends.
         on_counted: given the metrics that tasks counted.
         depth: returns how many jobs a process may hold now, the running one among them.
+        on_coroutines: told how many coroutine jobs are running, whenever that changes.
     """
 
     def __init__(
@@ -30,11 +32,14 @@ class Pool:
         *,
         on_counted: Callable[[Counted], None],
         depth: Callable[[], int] = lambda: 1,
+        on_coroutines: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.size = size
         processes: dict[int, PoolProcess] = {}
         self._dispatch = Dispatch(processes, depth)
-        hooks = Hooks(self._dispatch.rested, self._dispatch.returned, on_counted)
+        self.coroutines = setup.coroutines
+        self._places = Places(processes, setup.coroutines, on_coroutines)
+        hooks = Hooks(self._dispatch.rested, self._dispatch.returned, self._places.hand_out, on_counted)
         self._supervisor = Supervisor(size, setup, events, hooks, processes)
 
     async def start(self) -> None:
@@ -58,8 +63,8 @@ class Pool:
     def counts(self) -> tuple[int, int, int]:
         """Processes that are free, busy, starting; may be asked from any thread."""
         processes = list(self._supervisor.processes.values())
-        busy = sum(bool(process.held) for process in processes)
-        free = sum(process.ready and process.alive and not process.held for process in processes)
+        busy = sum(process.busy for process in processes)
+        free = sum(process.ready and process.alive and not process.busy for process in processes)
         return free, busy, self.size - busy - free
 
     def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
@@ -70,10 +75,14 @@ class Pool:
             work: hears what becomes of it.
             kill_after: seconds for one outcome, after which the process is killed.
         """
-        assignment = Assignment(run, encode(run), work, alone=run.unit is not None or kill_after is not None)
+        in_loop = run.unit is None and self.tasks[run.task].is_coroutine
+        encoded = b"" if in_loop else encode(run)
+        assignment = Assignment(
+            run, encoded, work, alone=run.unit is not None or kill_after is not None, in_loop=in_loop
+        )
         if kill_after is not None:
             assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
-        self._dispatch.put(assignment)
+        (self._places if in_loop else self._dispatch).put(assignment)
         return assignment
 
     async def run(
@@ -103,13 +112,30 @@ class Pool:
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
         for process in self._supervisor.processes.values():
-            if process.held:
+            if process.busy:
                 self._supervisor.kill(process, why)
+
+    def interrupt(self, assignment: Assignment, why: str) -> None:
+        """Raise in a job's own code that it is cancelled, if it runs: `Cancelled` in a plain task, `CancelledError` in a coroutine."""
+        process = assignment.process
+        if process is None or not self._is_alone(process, assignment):
+            return
+        if assignment.in_loop:
+            process.loop.interrupt(assignment, why)
+        else:
+            self._supervisor.interrupt(process, assignment)
 
     def _kill(self, assignment: Assignment, kill_after: float) -> None:
         process = assignment.process
-        if process is None or process.held[0] is not assignment:
+        if process is None or not self._is_alone(process, assignment):
             return
-        self._dispatch.take_back_from(process)
-        if list(process.held) == [assignment]:  # else it has ended just now, and the next one would be hit
-            self._supervisor.kill(process, f"over its kill_after of {kill_after} s")
+        process.culprit = assignment
+        self._supervisor.kill(process, f"over its kill_after of {kill_after} s")
+
+    def _is_alone(self, process: PoolProcess, assignment: Assignment) -> bool:
+        """See to it that a process runs this in its main thread, or on its loop, and that nothing else begins there."""
+        if assignment.in_loop:
+            return assignment.number in process.loop.running
+        if process.held and process.held[0] is assignment:
+            self._dispatch.take_back_from(process)
+        return list(process.held) == [assignment]  # else it has ended just now, and the next one would be hit

@@ -11,13 +11,15 @@ from typing import Any
 
 from warren.outcome import Crashed
 from warren.worker.assignment import Assignment
+from warren.worker.blame import charges
 from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, encode
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
+from warren.worker.loop_side import LoopSide
 from warren.worker.turns import Turns
+from warren.worker.wire import Wire
 
 _LAST_WORDS_SECONDS = 1.0
-_READ_BYTES = 32_768
 _LOW = 8
 """A process with fewer jobs to go is sent what it holds beyond them; before that, more may come to be sent with it."""
 
@@ -34,6 +36,8 @@ class Listeners:
     """Something it held has ended."""
     returned: Callable[[list[Assignment]], None]
     """It died before it had begun these."""
+    freed: Callable[[], None]
+    """Something on its event loop has ended."""
     counted: Callable[[Counted], None]
     """What its tasks' own metrics counted."""
     progress: Callable[[Run, Progress], None]
@@ -56,6 +60,12 @@ class PoolProcess:
         self.ready = False
         self.alive = True
         self.killed_for = ""
+        self.culprit: Assignment | None = None
+        """What it was killed for, if for one of several."""
+        self.loop = LoopSide(
+            listeners.counted, listeners.progress, listeners.freed, lambda: self._listeners.useless(self)
+        )
+        """Where its coroutine jobs run."""
         self.held: deque[Assignment] = deque()
         """The first is being run, or will be in a moment; the others follow it."""
         self.since = 0.0
@@ -67,21 +77,27 @@ class PoolProcess:
         """Given, and not sent yet."""
         self._numbers: list[int] = []
         self._transport: asyncio.Transport | None = None
-        self._journal: Journal | None = None
+        self.journal: Journal | None = None
         self._turns: Turns | None = None
         self._silent = asyncio.Event()
 
     async def connect(self, ours: socket.socket) -> None:
         """Read and write on our end of the socket pair from now on."""
-        self._journal = Journal.shared_over(ours)
+        self.journal = Journal.shared_over(ours)
         self._turns = Turns.shared_over(ours)
+        await self.loop.share_over(ours)
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: _Wire(self._read, self._lost), sock=ours)
+        self._transport, _ = await loop.create_connection(lambda: Wire(self._read, self._lost), sock=ours)
 
     @property
     def usable(self) -> bool:
         """Whether a job can be given to it now."""
         return self.ready and self.alive and not self.killed_for and not self._silent.is_set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether it runs anything."""
+        return bool(self.held or self.loop.running)
 
     def give(self, assignment: Assignment, *, at_once: bool) -> None:
         """Have something run after what it holds already; sent at once, or together with more when it needs it."""
@@ -90,7 +106,7 @@ class PoolProcess:
         self.held.append(assignment)
         if at_once:
             self._flush()
-        elif not self._flushing and self._is_low:
+        elif not self._flushing and len(self.held) - len(self._frames) < _LOW:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         if len(self.held) == 1:
@@ -123,16 +139,17 @@ class PoolProcess:
         try:
             async with asyncio.timeout(_LAST_WORDS_SECONDS):
                 await self._silent.wait()
+                await self.loop.silent.wait()
         except TimeoutError:
             pass  # something it had started still holds the socket open
-        self._read_journal()
+        marked = self._read_journal()
         signal, code, memory = (exit_.signal, exit_.exit_code, exit_.max_rss) if exit_ else (None, None, 0)
         crash = Crashed(signal, code, memory, self.killed_for)
         back = self.take_back()
-        held, self.held = self.held, deque()
-        for assignment in held:
+        held, self.held = [*self.held, *self.loop.give_up()], deque()
+        for assignment, charge in charges(crash, held, self.culprit, marked):
             if not assignment.withdrawn:
-                assignment.work.over(crash)
+                assignment.work.over(charge)
         if self._turns is not None:
             self._turns.close()
         if self._transport is not None:
@@ -146,11 +163,6 @@ class PoolProcess:
         self._frames.append(frame)
         self._numbers.append(number)
         return number
-
-    @property
-    def _is_low(self) -> bool:
-        """Whether what was sent to it will soon be done."""
-        return len(self.held) - len(self._frames) < _LOW
 
     def _flush(self) -> None:
         """Send what was given."""
@@ -173,18 +185,21 @@ class PoolProcess:
         if error is not None and not isinstance(error, OSError):
             self._listeners.useless(self)
 
-    def _read_journal(self) -> None:
-        """Take what a process that is gone had done of its unit and not told."""
-        if self._journal is not None:
-            if self.held and self.held[0].run.unit is not None:
-                self._take(self._journal.untold())
-            self._journal.close()
+    def _read_journal(self) -> int:
+        """Take what a process that is gone had done of its unit and not told; returns which coroutine job ran last."""
+        if self.journal is None:
+            return 0
+        if self.held and self.held[0].run.unit is not None:
+            self._take(self.journal.untold())
+        marked, _ = self.journal.marked
+        self.journal.close()
+        return marked
 
     def _read(self, data: bytes) -> None:
         held = len(self.held)
         for message in self._unpacker.feed(data):
             self._take(message)
-        if self._frames and self._is_low:
+        if self._frames and len(self.held) - len(self._frames) < _LOW:
             self._flush()
         if len(self.held) < held:
             self._listeners.rested(self)
@@ -215,23 +230,3 @@ class PoolProcess:
                     self._begin()
                 if not first.withdrawn:
                     first.work.over(None)
-
-
-class _Wire(asyncio.BufferedProtocol):
-    """Hands bytes on, and says when there will be no more.
-
-    With a buffer of its own: asyncio's is so large that the system maps and clears it anew for every read.
-    """
-
-    def __init__(self, read: Callable[[bytes], None], lost: Callable[[Exception | None], None]) -> None:
-        self._read, self._lost = read, lost
-        self._buffer = memoryview(bytearray(_READ_BYTES))
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's form
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._read(bytes(self._buffer[:nbytes]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost(exc)

@@ -29,13 +29,38 @@ class ReadAhead:
         self.each = 1
         """How many jobs a process may hold now, with the one it runs."""
         self.processes = processes
+        self.coroutines = 0
+        """How many coroutine jobs a process may run at a time; 0 where there are no coroutine tasks."""
+        self.mixed = False
+        """Whether there are plain tasks as well."""
+        self.in_places = 0
+        """Coroutine jobs that run now."""
+        self._trust = True
+        """Whether the next job may be taken for a coroutine's because the last ones were."""
         self._most = most
         self._mean: float | None = None
 
     @property
+    def places(self) -> int:
+        """For coroutine jobs, on all event loops together."""
+        return self.processes * self.coroutines
+
+    @property
     def limit(self) -> int:
-        """How many jobs the worker may hold now, running or waiting."""
-        return self.processes + self.jobs
+        """How many jobs the worker may hold now, running or waiting.
+
+        What a message holds is known when it is there. Where plain tasks can come as well, as many more are taken as coroutine
+        jobs are running: so their number doubles while they come, and none is taken that way once a plain one had to wait.
+        """
+        if self.places and not self.mixed:
+            return self.places
+        more = min(self.in_places, self.places - self.in_places) if self._trust else 0
+        return self.processes + self.jobs + self.in_places + more
+
+    def entered(self, running: int) -> None:
+        """Take note of how many coroutine jobs are running; more of them bring trust back."""
+        self._trust = self._trust or running > self.in_places
+        self.in_places = running
 
     def took(self, seconds: float) -> None:
         """Take note of one job's time on its process."""
@@ -43,6 +68,7 @@ class ReadAhead:
 
     def wrong(self) -> None:
         """Take note that something waited in vain, as of one very long job: trust comes back over some hundred short ones."""
+        self._trust = False
         self._expect(max(self._mean or 0.0, self.processes * HORIZON_SECONDS * 100))
 
     def _expect(self, mean: float) -> None:

@@ -1,6 +1,11 @@
 """What a pool process is told when it begins; apart from its code, which its parent does not load."""
 
+import signal
+
 import msgspec
+
+INTERRUPT = signal.SIGUSR1
+"""Sent to a process whose plain job is to be cancelled."""
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -11,3 +16,4 @@ class Setup(msgspec.Struct, frozen=True):
     log_level: str
     log_format: str
     start_method: str
+    coroutines: int = 1

@@ -15,13 +15,12 @@ from typing import Any
 from warren.errors import WorkerStartError
 from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
 from warren.worker.assignment import Assignment
+from warren.worker.blame import NURSERY_DIED, WIRE_LOST
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
 from warren.worker.keeper import Exit, Keeper, News
 from warren.worker.process import Listeners, PoolProcess
-from warren.worker.setup import Setup
+from warren.worker.setup import INTERRUPT, Setup
 
-NURSERY_DIED = "the pool's nursery died"
-WIRE_LOST = "the worker cannot hear it any more"
 _STOP_SECONDS = 2.0
 _EARLY_DEATHS = 3
 _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 30.0
@@ -35,6 +34,8 @@ class Hooks:
     """A process is new, or something it held has ended."""
     returned: Callable[[list[Assignment]], None]
     """A process died before it had begun these."""
+    freed: Callable[[], None]
+    """A place on a process's event loop may be free."""
     counted: Callable[[Counted], None]
 
 
@@ -76,6 +77,12 @@ class Supervisor:
             process.killed_for = why
             self._keeper.kill(process.pid, signal.SIGKILL)
 
+    def interrupt(self, process: PoolProcess, assignment: Assignment) -> None:
+        """Interrupt the plain job that a process runs, and no later one."""
+        if process.alive and process.pid and self._keeper is not None and process.journal is not None:
+            process.journal.interrupt(assignment.number)
+            self._keeper.kill(process.pid, INTERRUPT)
+
     async def stop(self) -> None:
         """End all processes: idle ones in peace, the rest by force."""
         self._stopping = True
@@ -102,6 +109,7 @@ class Supervisor:
             self._process_broken,
             hooks.rested,
             hooks.returned,
+            hooks.freed,
             hooks.counted,
             lambda run, progress: self._events.emit(_progress(run, progress)),
             lambda process: self.kill(process, WIRE_LOST),
@@ -130,6 +138,7 @@ class Supervisor:
         self._restart_seconds = _RESTART_FIRST_SECONDS
         self._events.emit(ProcessStarted(process.pid, process.slot))
         self._hooks.rested(process)
+        self._hooks.freed()
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
 

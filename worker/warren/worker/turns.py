@@ -78,6 +78,8 @@ class Inbox:
         self._cutter = Cutter()
         self._decode = msgspec.msgpack.Decoder(ToProcess).decode
         self._frames: deque[memoryview] = deque()
+        self.turn = -1
+        """Of what was taken last."""
 
     @classmethod
     def received_from(cls, wire: socket.socket) -> Self:
@@ -90,6 +92,7 @@ class Inbox:
         turn = self._turns.recv(_NUMBER.size)
         if not turn:
             return None
+        (self.turn,) = _NUMBER.unpack(turn)
         while True:
             while self._frames:
                 body = self._frames.popleft()

@@ -1,0 +1,108 @@
+"""The parent's side of a process's event loop: the coroutine jobs that run there."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Callable
+
+from warren.worker.assignment import Assignment
+from warren.worker.frames import (
+    Begin,
+    Counted,
+    Ended,
+    FromLoop,
+    Interrupt,
+    Progress,
+    Run,
+    Said,
+    Unpacker,
+    encode,
+    frame,
+)
+from warren.worker.wire import Wire
+
+
+class LoopSide:
+    """Has coroutine jobs begin on one process's loop, and hears of them. Only touched from the parent's loop.
+
+    Args:
+        on_counted, on_progress: told what it says.
+        on_ended: called when some have ended.
+        on_broken: called when we cannot hear it any more.
+    """
+
+    def __init__(
+        self,
+        on_counted: Callable[[Counted], None],
+        on_progress: Callable[[Run, Progress], None],
+        on_ended: Callable[[], None],
+        on_broken: Callable[[], None],
+    ) -> None:
+        self.running: dict[int, Assignment] = {}
+        """By number; 0 means none."""
+        self.silent = asyncio.Event()
+        """Set when nothing more will be read."""
+        self._counted, self._progress, self._ended, self._broken = on_counted, on_progress, on_ended, on_broken
+        self._numbers = itertools.count(1)
+        self._unpacker = Unpacker(FromLoop)
+        self._transport: asyncio.Transport | None = None
+
+    async def share_over(self, wire: socket.socket) -> None:
+        """Connect with whoever holds the other end of a socket pair."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        socket.send_fds(wire, [b"l"], [theirs.fileno()])
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_connection(lambda: Wire(self._read, self._lost), sock=ours)
+
+    def begin(self, assignment: Assignment) -> None:
+        """Have a job run beside the others."""
+        number = assignment.number = next(self._numbers)
+        self.running[number] = assignment
+        assignment.work.started()
+        self._write(Begin(number, assignment.run))
+
+    def interrupt(self, assignment: Assignment, why: str) -> None:
+        """Have a job cancelled, if it still runs."""
+        if self.running.get(assignment.number) is assignment:
+            self._write(Interrupt(assignment.number, why))
+
+    def give_up(self) -> list[Assignment]:
+        """Close; returns the jobs that will not end any more."""
+        if self._transport is not None:
+            self._transport.close()
+        left, self.running = list(self.running.values()), {}
+        return left
+
+    def _write(self, message: Begin | Interrupt) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.write(frame(encode(message)))
+
+    def _lost(self, error: Exception | None) -> None:
+        self.silent.set()
+        if error is not None and not isinstance(error, OSError):
+            self._broken()
+
+    def _read(self, data: bytes) -> None:
+        ended = len(self.running)
+        for message in self._unpacker.feed(data):
+            if isinstance(message, Counted):
+                self._counted(message)
+            else:
+                self._say(message)
+        if len(self.running) < ended:
+            self._ended()
+
+    def _say(self, message: Said) -> None:
+        assignment = self.running.get(message.number)
+        if assignment is None:
+            return
+        if isinstance(message.what, Progress):
+            self._progress(assignment.run, message.what)
+        elif isinstance(message.what, Ended):
+            del self.running[message.number]
+            if not assignment.withdrawn:
+                assignment.work.ended(message.what)
+                assignment.work.over(None)

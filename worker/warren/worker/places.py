@@ -1,0 +1,47 @@
+"""Which process's event loop gets the next coroutine job: the one that has the fewest, as long as it has a place."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from warren.worker.assignment import Assignment
+from warren.worker.process import PoolProcess
+
+
+class Places:
+    """Hands out coroutine jobs, first come first served.
+
+    Args:
+        processes: by slot; one that was replaced is another there.
+        each: how many a process may have at a time.
+        on_change: told how many are running in all.
+    """
+
+    def __init__(self, processes: Mapping[int, PoolProcess], each: int, on_change: Callable[[int], None]) -> None:
+        self.each = each
+        self._processes = processes
+        self._on_change = on_change
+        self._waiting: deque[Assignment] = deque()
+
+    @property
+    def running(self) -> int:
+        """How many run now."""
+        return sum(len(process.loop.running) for process in self._processes.values())
+
+    def put(self, assignment: Assignment) -> None:
+        """Take the next job."""
+        self._waiting.append(assignment)
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Have what waits begin where there is a place."""
+        while self._waiting:
+            if self._waiting[0].withdrawn:
+                self._waiting.popleft()
+                continue
+            free = [one for one in self._processes.values() if one.usable and len(one.loop.running) < self.each]
+            if not free:
+                break
+            first = self._waiting.popleft()
+            first.process = min(free, key=lambda process: len(process.loop.running))
+            first.process.loop.begin(first)
+        self._on_change(self.running)
