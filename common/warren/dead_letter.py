@@ -125,6 +125,7 @@ def revived(dead: DeadLetter, now: float) -> Job | None:
         crashes=0,
         replays=dead.job.replays + 1,
         expires_at=None,
+        deadline_at=None,
         ready_at=now,
         first_ready_at=now,
         last_error=f"{dead.reason}: {dead.error}"[:1000],

@@ -51,6 +51,8 @@ class Job(msgspec.Struct, frozen=True):
         ready_at: when this attempt was, or will be, ready to run.
         first_ready_at: when the first attempt was.
         reply_to: routing key of whoever waits for the result.
+        expires_at: when its first attempt must have started.
+        deadline_at: when its last attempt must have ended.
         wants_result: False when no result shall be published.
         limits: what this call says differently from its task.
         foreign: headers that are not ours, carried along (traceparent and the like).
@@ -67,6 +69,7 @@ class Job(msgspec.Struct, frozen=True):
     ready_at: float = 0.0
     first_ready_at: float = 0.0
     expires_at: float | None = None
+    deadline_at: float | None = None
     priority: int | None = None
     reply_to: str | None = None
     wants_result: bool = True
@@ -91,6 +94,7 @@ class Job(msgspec.Struct, frozen=True):
             failures=self.failures + failed,
             crashes=self.crashes + crashed,
             last_error=error[:1000],
+            expires_at=None,  # it has started
         )
 
 
@@ -170,6 +174,8 @@ def _times(job: Job) -> dict[str, object]:
         times["warren-first-ready-at"] = first_ready
     if job.expires_at is not None:
         times["warren-expires-at"] = _millis(job.expires_at)
+    if job.deadline_at is not None:
+        times["warren-deadline-at"] = _millis(job.deadline_at)
     return times
 
 
@@ -285,6 +291,7 @@ _HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "warren-ready-at": ("ready_at", _seconds),
     "warren-first-ready-at": ("first_ready_at", _seconds),
     "warren-expires-at": ("expires_at", _seconds),
+    "warren-deadline-at": ("deadline_at", _seconds),
     "warren-last-error": ("last_error", _text),
     "warren-limits": ("limits", _limits),
     "warren-result": ("wants_result", _is_wanted),

@@ -27,6 +27,7 @@ class OptionsDict(TypedDict, total=False):
     timeout: Seconds | None
     kill_after: Seconds | None
     expires: Seconds | None
+    deadline: Seconds | None
     priority: int | None
     result: bool
     delay: Seconds | None
@@ -45,6 +46,7 @@ class Options:
         timeout: seconds after which an exception, `TimeLimitExceeded`, is raised inside the task; a failure like any other.
         kill_after: seconds after which its process is killed; charged as a crash.
         expires: seconds after enqueuing (or after its delay) by which it must have started.
+        deadline: seconds after enqueuing (or after its delay) by which it must have ended, all attempts together.
         priority: 0 to 9, higher first, where the broker can (RabbitMQ 4).
         result: False when nobody waits for it: none is published.
         delay: seconds to wait before it is queued.
@@ -58,6 +60,7 @@ class Options:
     timeout: Seconds | None = None
     kill_after: Seconds | None = None
     expires: Seconds | None = None
+    deadline: Seconds | None = None
     priority: int | None = None
     result: bool = True
     delay: Seconds | None = None
@@ -108,7 +111,11 @@ _KINDS: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
     (("name", "queue"), (str,), "a text"),
     (("max_crashes",), (int,), "a whole number"),
     (("priority",), (int, NoneType), f"a whole number from 0 to {MAX_PRIORITY}, or None"),
-    (("timeout", "kill_after", "expires", "delay"), (int, float, timedelta, NoneType), "seconds, a timedelta, or None"),
+    (
+        ("timeout", "kill_after", "expires", "deadline", "delay"),
+        (int, float, timedelta, NoneType),
+        "seconds, a timedelta, or None",
+    ),
     (("at",), (datetime, NoneType), "a datetime with a time zone, or None"),
     (("result",), (bool,), "True or False"),
 )
@@ -125,7 +132,7 @@ def _problems(options: Options) -> Iterator[str]:
         yield f"max_crashes={options.max_crashes}: take at least 1"
     if options.priority is not None and not 0 <= options.priority <= MAX_PRIORITY:
         yield f"priority={options.priority} is not between 0 and {MAX_PRIORITY}"
-    for name in ("timeout", "kill_after", "expires"):
+    for name in ("timeout", "kill_after", "expires", "deadline"):
         seconds = in_seconds(getattr(options, name))
         if seconds is not None and not 0 < seconds < math.inf:
             yield f"{name}={seconds}: take a number of seconds above 0"

@@ -153,7 +153,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Unpack[Option
 
     Args:
         function: a plain or coroutine function at the top level of a module.
-        options: name, queue, retry, max_crashes, timeout, kill_after, expires, priority, result (see `Options`).
+        options: name, queue, retry, max_crashes, timeout, kill_after, expires, deadline, priority, result (see `Options`).
 
     Raises:
         InvalidTask: an unknown option, an impossible value, or a function that no worker could find again.

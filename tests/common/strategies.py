@@ -45,6 +45,7 @@ jobs = st.builds(
     enqueued_at=moments,
     ready_at=moments,
     expires_at=st.none() | moments,
+    deadline_at=st.none() | moments,
     priority=st.none() | st.integers(0, 9),
     reply_to=st.none() | texts.filter(bool),
     wants_result=st.booleans(),

@@ -155,7 +155,17 @@ def test_any_bytes_are_a_job_or_undecodable(data: bytes) -> None:
     assert task
 
 
-COUNTED = ["attempt", "failures", "crashes", "enqueued-at", "ready-at", "expires-at", "replays", "priority"]
+COUNTED = [
+    "attempt",
+    "failures",
+    "crashes",
+    "enqueued-at",
+    "ready-at",
+    "expires-at",
+    "deadline-at",
+    "replays",
+    "priority",
+]
 
 
 @pytest.mark.parametrize("name", COUNTED)

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import msgspec
@@ -55,6 +56,14 @@ def error_names() -> set[str]:
 def as_markdown(rows: list[Row]) -> str:
     """Return rows as they are written in a page, to copy from a failed test."""
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def lines_between(page: Path, name: str) -> list[str]:
+    """Return the lines of a page between the marks of that name."""
+    _, _, rest = page.read_text().partition(f"<!-- {name}: begin -->\n")
+    inside, end, _ = rest.partition(f"<!-- {name}: end -->")
+    assert end, f"{page.name} has no marks {name!r}"
+    return inside.splitlines()
 
 
 def _arguments(described: type) -> dict[str, str]:

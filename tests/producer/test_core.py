@@ -41,7 +41,7 @@ def test_a_call_is_addressed_to_its_queue() -> None:
 @deterministic
 @given(seconds=st.floats(0.001, 1e6))
 def test_a_delayed_call_is_addressed_to_the_levels(seconds: float) -> None:
-    sent = compose({"delay": seconds, "priority": 5, "expires": 60})
+    sent = compose({"delay": seconds, "priority": 5, "expires": 60, "deadline": 90})
     assert sent.address(NAMES, NOW) == delay.route(NAMES, "default", NOW + seconds - NOW)
     assert sent.delayed
     assert sent.message.priority is None
@@ -49,6 +49,7 @@ def test_a_delayed_call_is_addressed_to_the_levels(seconds: float) -> None:
     assert job.priority == 5
     assert job.ready_at == pytest.approx(NOW + seconds, abs=0.001)
     assert job.expires_at == pytest.approx(NOW + seconds + 60, abs=0.001)
+    assert job.deadline_at == pytest.approx(NOW + seconds + 90, abs=0.001)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -353,6 +354,33 @@ def test_a_task_in_time_knows_how_much_is_left_and_leaves_no_alarm() -> None:
     assert 50 < float(outcome.result) <= 60
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+@pytest.mark.parametrize("late", [waits, computes, waits_async], ids=lambda one: one.name.partition(":")[2])
+def test_a_deadline_before_the_time_limit_ends_a_task(late: Task[..., Any]) -> None:
+    outcome = outcome_of(late.options(timeout=600), run=run_of(deadline=time.time() + 0.05))
+    assert isinstance(outcome, Failed)
+    assert str(outcome.failure) == "TimeLimitExceeded: over its deadline"
+
+
+def test_the_time_limit_before_the_deadline_is_what_a_task_knows() -> None:
+    outcome = outcome_of(remaining, run=run_of(deadline=time.time() + 600))
+    assert isinstance(outcome, Done)
+    assert 50 < float(outcome.result) <= 60
+
+
+@pytest.mark.parametrize("kind", [plain, coroutine], ids=["plain", "coroutine"])
+def test_a_cancelled_error_that_nobody_asked_for_is_a_failure(kind: Task[..., Any]) -> None:
+    for error in (context.Cancelled("mine"), asyncio.CancelledError("mine")):
+        outcome = raising(error, kind)
+        assert isinstance(outcome, Retry)
+        assert "mine" in str(outcome.failure)
+
+
+def test_what_was_cancelled_before_it_began_is_not_begun() -> None:
+    attempt = Attempt(who, run_of(), silent)
+    attempt.interrupt("too late")
+    assert attempt.run_with([], {}) == Cancelled("too late")
 
 
 def test_a_timeout_error_of_its_own_is_not_the_time_limit() -> None:

@@ -119,6 +119,30 @@ def test_a_retry_waits_in_the_delay_levels_and_counts() -> None:
     assert (ended.outcome, ended.retry_in, results(ended), dead(ended)) == ("retry", 5.0, [], None)
 
 
+def test_a_second_attempt_need_not_start_by_the_time_the_first_had_to() -> None:
+    back = again(plan(Retry(5.0, FAILURE), replace(JOB, expires_at=NOW - 1, deadline_at=NOW + 60)))
+    assert back is not None
+    assert (back[1].expires_at, back[1].deadline_at) == (None, NOW + 60)
+
+
+@pytest.mark.parametrize("outcome", [Retry(5.0, FAILURE), Crashed(9, None)], ids=["retry", "crash"])
+def test_nothing_is_tried_again_after_the_deadline(outcome: Outcome) -> None:
+    made = plan(outcome, replace(JOB, deadline_at=NOW if isinstance(outcome, Crashed) else NOW + 5))
+    assert again(made) is None
+    letter = dead(made)
+    assert letter is not None
+    assert letter.reason == ("crashed" if isinstance(outcome, Crashed) else "deadline")
+
+
+def test_items_that_cannot_be_tried_again_before_the_deadline_die() -> None:
+    job = replace(JOB, body=Body("m:f", items=[msgspec.Raw(b"1"), msgspec.Raw(b"2")]), deadline_at=NOW + 5)
+    made = planner().chunk(job, Outcomes([member(0, b"1")], {1: Retry(9.0, FAILURE)}), MAX_CRASHES, NOW)
+    assert again(made) is None
+    letter = dead(made)
+    assert letter is not None
+    assert letter.reason == "deadline"
+
+
 def test_a_retry_that_the_task_asked_for_is_no_failure() -> None:
     found = again(plan(Retry(5.0, FAILURE, counted=False)))
     assert found is not None

@@ -126,12 +126,13 @@ class Composer:
         known = self._kinds.get(id(task))
         kind = known[1] if known is not None else self._learn(task)
         options = task.settings
-        if options.delay is None and options.at is None and options.expires is None:
+        if options.delay is None and options.at is None and options.expires is None and options.deadline is None:
             written = self._written(body)
             name = new_id(now)
             copy = Copy(kind.form, name, round(now * 1000), written)
             return Outgoing(kind, name, now, now, copy, False, items)
-        wait, expires = options.delay_seconds(now), in_seconds(options.expires)
+        wait = options.delay_seconds(now)
+        expires, deadline = in_seconds(options.expires), in_seconds(options.deadline)
         job = replace(
             self._sample(task),
             id=new_id(now),
@@ -140,6 +141,7 @@ class Composer:
             ready_at=now + wait,
             first_ready_at=now + wait,
             expires_at=None if expires is None else now + wait + expires,
+            deadline_at=None if deadline is None else now + wait + deadline,
         )
         return self._address(job, kind, wait, items)
 

@@ -26,6 +26,8 @@ from warren.task import Task
 from warren.worker.frames import Run
 
 _TEXT_CHARACTERS = 8_000
+_LEAST_SECONDS = 0.001
+"""A time limit of 0 would be none."""
 Report = Callable[[int, int | None], None]
 
 
@@ -44,6 +46,7 @@ class Attempt:
         self.cancelled_for = ""
         self._inside = False
         """Whether the task's own code runs, and may be interrupted."""
+        self._late = ""
         self._run = run
         self._limit = in_seconds(self.options.timeout)
         self._context = JobContext(
@@ -64,7 +67,7 @@ class Attempt:
         try:
             limit, running = self._limits()
             context.enter(running)
-            value = await _limited(self.task.function(*args, **kwargs), limit)
+            value = await _limited(self.task.function(*args, **kwargs), limit, self._late)
         except BaseException as error:  # noqa: BLE001 - a task may raise anything, SystemExit included
             return self._came_to(error)
         return _returned(value)
@@ -101,7 +104,7 @@ class Attempt:
                 raise context.Cancelled(self.cancelled_for)
             if limit is None:
                 return self.task.function(*args, **kwargs)
-            with _time_limit(limit):
+            with _time_limit(limit, self._late):
                 return self.task.function(*args, **kwargs)
         finally:
             self._inside = False
@@ -109,10 +112,15 @@ class Attempt:
 
     def _limits(self) -> tuple[float | None, JobContext]:
         """Return the seconds that there are, and what the task is told of them and of its job."""
-        limit = self._limit
-        if limit is None:
+        limit, deadline = self._limit, self._run.deadline
+        if limit is None and deadline is None:
             return None, self._context
-        return limit, replace(self._context, deadline=time.time() + limit)
+        now = time.time()
+        if deadline is None or (limit is not None and now + limit < deadline):
+            self._late = f"over its time limit of {limit:g} s"
+            return limit, replace(self._context, deadline=now + (limit or 0.0))
+        self._late = "over its deadline"
+        return max(deadline - now, _LEAST_SECONDS), replace(self._context, deadline=deadline)
 
     def _came_to(self, error: BaseException) -> Outcome:
         """Return what a raised exception means for the job."""
@@ -166,22 +174,22 @@ def _failed(policy: RetryPolicy, run: Run, error: BaseException) -> Outcome:
     return Failed(failure) if delay is None else Retry(delay, failure)
 
 
-async def _limited(work: Any, limit: float | None) -> Any:
+async def _limited(work: Any, limit: float | None, late: str) -> Any:
     try:
         async with asyncio.timeout(limit) as scope:
             return await work
     except TimeoutError:
         if scope.expired():
-            raise TimeLimitExceeded(f"over its time limit of {limit:g} s") from None
+            raise TimeLimitExceeded(late) from None
         raise
 
 
 @contextmanager
-def _time_limit(limit: float) -> Iterator[None]:
+def _time_limit(limit: float, late: str) -> Iterator[None]:
     """Raise TimeLimitExceeded in the running task when its time is over; a signal reaches also code that waits in C."""
 
     def over(_: int, __: FrameType | None) -> None:
-        raise TimeLimitExceeded(f"over its time limit of {limit:g} s")
+        raise TimeLimitExceeded(late)
 
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, limit)

@@ -21,6 +21,8 @@ from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 
+_CLEAN_UP_SECONDS = 5.0
+"""After its deadline, for a task that does not end by the exception."""
 Key = tuple[str, int, int, int]
 Then = Callable[[Exception | None], None]
 """Called when an execution has its plan; or with why it has none."""
@@ -141,7 +143,7 @@ class Runner:
         info = self.pool.tasks.get(job.task)
         refusal = self._refusal(job, info)
         if refusal is None and info is not None:
-            return _limited(info, job)
+            return _limited(info, job, self.clock())
         outcome = refusal or Rejected("unknown_task", job.task)
         detail = outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
         reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
@@ -153,9 +155,9 @@ class Runner:
         if info is None:
             known = ", ".join(sorted(self.pool.tasks)[:20])
             return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
-        if job.expires_at is not None and self.clock() > job.expires_at:
-            return Expired()
-        return None
+        now = self.clock()
+        ends = (job.expires_at, job.deadline_at)
+        return Expired() if any(end is not None and now > end for end in ends) else None
 
     def _refuse(self, message: Message, queue: str, reason: str, detail: str) -> Plan:
         plan = self.planner.refused(message, queue, reason, detail, self.clock())
@@ -206,16 +208,19 @@ class _Single:
         runner.ended(self.execution, job, plan, seconds, waits=not self.info.is_coroutine)
 
 
-def _limited(info: TaskInfo, job: Job) -> TaskInfo:
+def _limited(info: TaskInfo, job: Job, now: float) -> TaskInfo:
     """What the parent must know of the task, with this call's own limits."""
-    if job.limits is None:
-        return info
-    crashes, kill = job.limits.max_crashes, job.limits.kill_after
-    return msgspec.structs.replace(
-        info,
-        max_crashes=info.max_crashes if crashes is None else crashes,
-        kill_after=info.kill_after if kill is None else kill or None,
-    )
+    if job.limits is not None:
+        crashes, kill = job.limits.max_crashes, job.limits.kill_after
+        info = msgspec.structs.replace(
+            info,
+            max_crashes=info.max_crashes if crashes is None else crashes,
+            kill_after=info.kill_after if kill is None else kill or None,
+        )
+    if job.deadline_at is not None:
+        left = job.deadline_at - now + _CLEAN_UP_SECONDS
+        info = msgspec.structs.replace(info, kill_after=min(left, info.kill_after or left))
+    return info
 
 
 def _run_of(job: Job, body: bytes, now: float) -> Run:
@@ -229,4 +234,5 @@ def _run_of(job: Job, body: bytes, now: float) -> Run:
         max(0.0, now - job.first_ready_at),
         body,
         limits=job.limits,
+        deadline=job.deadline_at,
     )

@@ -52,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     body: bytes
     unit: Unit | None = None
     limits: Limits | None = None
+    deadline: float | None = None
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):

@@ -66,9 +66,9 @@ class Planner:
 
     def single(self, job: Job, outcome: Outcome, max_crashes: int, now: float) -> Plan:
         """Plan for a plain job, or for a chunk that was never begun."""
-        outcome = self._fits(outcome)
+        outcome = _in_time(job, self._fits(outcome), now)
         kind = outcome.__struct_config__.tag
-        again = self._again(job, (outcome,), max_crashes)
+        again = self._again(job, (outcome,), max_crashes, now)
         if again is not None:
             following, wait = again
             return Plan(str(kind), (self._retry(following, wait, now),), following.last_error, wait)
@@ -92,13 +92,14 @@ class Planner:
     def chunk(self, job: Job, outcomes: Outcomes, max_crashes: int, now: float) -> Plan:
         """Plan for a chunk whose items all have an outcome: what is done is told, what failed alone goes on."""
         done, others = self._fitting(outcomes)
-        retried = {place: one for place, one in others.items() if self._again(job, (one,), max_crashes) is not None}
+        others = {place: _in_time(job, one, now) for place, one in others.items()}
+        retried = {place: one for place, one in others.items() if self._again(job, (one,), max_crashes, now)}
         without = {place: one for place, one in others.items() if place not in retried}
         dead = {place: one for place, one in without.items() if not isinstance(one, Cancelled)}
         publishes: list[Publish] = []
         buried = self._bury_items(job, dead, now, publishes)
         detail, wait = "", None
-        again = self._again(job, retried.values(), max_crashes) if retried else None
+        again = self._again(job, retried.values(), max_crashes, now) if retried else None
         if again is not None:
             following, wait = again
             publishes.append(self._retry(_part(following, job, retried), wait, now))
@@ -120,7 +121,7 @@ class Planner:
             "rejected", (Publish(buried, self.names.dead, queue, mandatory=True),), detail, None, Buried(reason, detail)
         )
 
-    def _again(self, job: Job, outcomes: Iterable[Outcome], max_crashes: int) -> tuple[Job, float] | None:
+    def _again(self, job: Job, outcomes: Iterable[Outcome], max_crashes: int, now: float) -> tuple[Job, float] | None:
         """The job's next attempt and the wait before it, when these outcomes mean that there is one."""
         waits: list[float] = []
         last, failed, crashed = "", False, False
@@ -128,7 +129,7 @@ class Planner:
             if isinstance(outcome, Retry):
                 waits.append(outcome.delay)
                 last, failed = str(outcome.failure), failed or outcome.counted
-            elif isinstance(outcome, Crashed) and job.crashes + 1 < max_crashes:
+            elif isinstance(outcome, Crashed) and job.crashes + 1 < max_crashes and not _is_over(job, now):
                 waits.append(crash_delay(job.crashes + 1, self.jitter))
                 last, crashed = str(outcome), True
         if not waits:
@@ -224,6 +225,17 @@ def _part(following: Job, job: Job, items: Mapping[int, object]) -> Job:
     by_place = dict(zip(job.body.places(), job.body.items or (), strict=True))
     body = msgspec.structs.replace(job.body, items=[by_place[place] for place in items], indexes=list(items))
     return replace(following, body=body)
+
+
+def _in_time(job: Job, outcome: Outcome, now: float) -> Outcome:
+    """A retry that would begin after the job's deadline is none."""
+    if isinstance(outcome, Retry) and _is_over(job, now + outcome.delay):
+        return Failed(outcome.failure, reason="deadline")
+    return outcome
+
+
+def _is_over(job: Job, at: float) -> bool:
+    return job.deadline_at is not None and at >= job.deadline_at
 
 
 def _ends(outcome: Outcome) -> tuple[JobState, str]:

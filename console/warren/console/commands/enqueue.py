@@ -22,6 +22,7 @@ from warren.task import NamedTask, named
 @click.option("--delay", type=float, metavar="SECONDS", help="Wait before it is queued.")
 @click.option("--at", callback=moment, metavar="ISO", help="The moment to queue it, ISO 8601 with a time zone.")
 @click.option("--expires", type=float, metavar="SECONDS", help="By when it must have started.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="By when it must have ended, all attempts together.")
 @click.option("--priority", type=int, metavar="0-9", help="Higher first, where the broker can.")
 @click.option("--no-result", is_flag=True, help="Nobody will ask for its result.")
 @click.option("--wait", type=float, metavar="SECONDS", help="Wait for the result and print it.")
@@ -59,6 +60,7 @@ def _reference(
     delay: float | None,
     at: datetime | None,
     expires: float | None,
+    deadline: float | None,
     priority: int | None,
     no_result: bool,
 ) -> NamedTask:
@@ -68,6 +70,7 @@ def _reference(
         delay=delay,
         at=at,
         expires=expires,
+        deadline=deadline,
         priority=priority,
         result=not no_result,
     )
