@@ -28,6 +28,7 @@ class Scene:
             tail, out, error = self.relay.open()
             self.tails.append(tail)
             self.printers.append((out, error))
+        self.open_ends = {fd for pair in self.printers for fd in pair}
         os.set_blocking(self.out_read, False)
         os.set_blocking(self.error_read, False)
         self.read = {self.out_read: bytearray(), self.error_read: bytearray()}
@@ -48,8 +49,9 @@ class Scene:
     def end(self, number: int) -> None:
         """Have one of the processes end."""
         for fd in self.printers[number]:
-            os.close(fd)
-        self.printers[number] = ()  # type: ignore[call-overload]
+            if fd in self.open_ends:
+                self.open_ends.remove(fd)
+                os.close(fd)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ _FRESH_SECONDS = 2.0
 """A kill that no process of ours was found to have died of by then has hit something else."""
 
 
-def counter_file(groups: str, mounts: str) -> tuple[Path, ...]:
+def counter_files(groups: str, mounts: str) -> tuple[Path, ...]:
     """Return where this process's control group may count kills: of version 2, then of version 1.
 
     Args:
@@ -84,7 +84,7 @@ def own_counter() -> Callable[[], int | None]:
     files: tuple[Path, ...] = ()
     groups, mounts = _text(Path("/proc/self/cgroup")), _text(Path("/proc/self/mountinfo"))
     if groups is not None and mounts is not None:
-        files = counter_file(groups, mounts)
+        files = counter_files(groups, mounts)
     used = next((file for file in files if kills(_text(file) or "") is not None), None)
     return lambda: kills(_text(used) or "") if used is not None else None
 
