@@ -1,5 +1,6 @@
 """Tasks that die in many ways, and say something before."""
 
+import asyncio
 import ctypes
 import itertools
 import os
@@ -26,6 +27,13 @@ def say_and_die(how: str) -> None:
     subprocess.run([sys.executable, "-c", "import sys; print('a program says so', file=sys.stderr)"], check=True)
     sys.stderr.write(f"last words before {how}")
     sys.stderr.flush()
+    die(how)
+
+
+@task(max_crashes=1)
+async def say_and_die_in_a_coroutine(how: str) -> None:
+    print(f"a coroutine says {how}")
+    await asyncio.sleep(0)
     die(how)
 
 

@@ -50,6 +50,7 @@ async def a_scene(folder: Path, size: int, depth: int, start_method: str) -> Asy
     events: list[Event] = []
     pool = Pool(size, setup, Events(events.append), on_counted=lambda _: None, depth=lambda: depth)
     await pool.start()
+    await eventually_async(lambda: _are(pool.counts[0], size), message="all processes are there")
     try:
         yield Scene(pool, events, folder)
     finally:
@@ -102,6 +103,16 @@ async def test_a_fatal_signal_leaves_the_python_stack_of_the_task_alone(scene: S
         assert "deadly.py" in crash.stack
         assert crash.stack.index("in die") < crash.stack.index("in say_and_die")
         assert "attempt.py" not in crash.stack
+
+
+@scenario()
+async def test_a_coroutine_leaves_as_much(scene: Scene) -> None:
+    crash = await scene.crash("say_and_die_in_a_coroutine", "SIGSEGV")
+    assert crash.output == "a coroutine says SIGSEGV\n"
+    first, second, *_ = crash.stack.partition("\n\n")[2].split("\n\n")
+    assert "in die" in first
+    assert first.splitlines()[-1].endswith("in say_and_die_in_a_coroutine")
+    assert "(no task runs in it)" in second
 
 
 @scenario()

@@ -1,6 +1,7 @@
 """What faulthandler writes, as people shall read it."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,20 @@ def test_a_process_between_jobs_says_so() -> None:
     assert readable(idle).splitlines()[1:] == ["  (no task runs in it)"]
 
 
-def test_the_main_thread_comes_first_and_others_are_whole() -> None:
-    shown = readable(f"{THREAD}\nThread 0x00007f0b (most recent call first):\n{TASK}{ROAD}")
-    assert shown == f"Thread 0x00007f0b (most recent call first):\n{TASK}\n{THREAD}".rstrip()
+def test_a_thread_of_the_tasks_own_is_whole() -> None:
+    shown = readable(f"{THREAD}\nCurrent thread 0x00007f0b (most recent call first):\n{TASK}{ROAD}")
+    assert shown == f"Current thread 0x00007f0b (most recent call first):\n{TASK}\n{THREAD}".rstrip()
+
+
+def test_what_runs_a_task_comes_before_what_waits_for_one() -> None:
+    loop = (
+        f'  File "{LOOP}/runners.py", line 118 in run\n  File "{OURS}/coroutines.py", line 85 in _serve\n'
+        f'  File "{threading.__file__}", line 1002 in _bootstrap\n'
+    )
+    idle = f'Current thread 0x00007f0b (most recent call first):\n  File "{OURS}/turns.py", line 95 in take\n{ROAD}'
+    first, second = readable(f"Thread 0x00007f0a (most recent call first):\n{TASK}{loop}\n{idle}").split("\n\n")
+    assert first.splitlines()[1:] == TASK.splitlines()
+    assert second.splitlines()[1:] == ["  (no task runs in it)"]
 
 
 def test_at_a_fatal_signal_the_guilty_thread_comes_first() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 from pathlib import Path
 
 STACK_CHARACTERS = 8_192
@@ -9,7 +10,9 @@ _THREAD = re.compile(r"(Current thread|Thread) 0x")
 _OUTERMOST = re.compile(r'  File "<frozen runpy>", line \d+ in _run_module_as_main')
 """The last frame of the main thread, which is the last of the threads."""
 _OURS = (f'  File "{Path(__file__).parent}/', '  File "<frozen runpy>"')
-_LOOPS = f'  File "{Path(asyncio.__file__).parent}/'
+_ROAD = (*_OURS, f'  File "{Path(asyncio.__file__).parent}/', f'  File "{threading.__file__}"')
+"""What leads to a task's frames: our own, an event loop's, a thread's beginning."""
+_IDLE = "  (no task runs in it)"
 
 
 def is_whole(text: str) -> bool:
@@ -22,11 +25,11 @@ def readable(text: str) -> str:
     head, threads, rest = list[str](), list[list[str]](), list[str]()
     for block in filter(None, re.split(r"\n\n+", text.strip("\n"))):
         if _THREAD.match(block):
-            threads.append(block.splitlines())
+            threads.append(_without_road(block.splitlines()))
         else:
             (rest if threads else head).append(block)
-    threads.sort(key=lambda lines: (not lines[0].startswith("Current"), not _is_main(lines)))
-    shown = "\n\n".join([*head, *("\n".join(_without_ours(lines)) for lines in threads), *rest])
+    threads.sort(key=lambda lines: (lines[-1] == _IDLE, not lines[0].startswith("Current")))
+    shown = "\n\n".join([*head, *map("\n".join, threads), *rest])
     return shown if len(shown) <= STACK_CHARACTERS else _cut(shown)
 
 
@@ -36,17 +39,14 @@ def innermost(stacks: str) -> str:
     return next(frames, "")
 
 
-def _is_main(lines: list[str]) -> bool:
-    return _OUTERMOST.fullmatch(lines[-1]) is not None
-
-
-def _without_ours(lines: list[str]) -> list[str]:
-    if not _is_main(lines):
-        return lines
+def _without_road(lines: list[str]) -> list[str]:
+    """A thread's stack up to the task that it runs, if it is one of those that run tasks."""
     end = len(lines)
-    while end > 1 and lines[end - 1].startswith((*_OURS, _LOOPS)):
+    while end > 1 and lines[end - 1].startswith(_ROAD):
         end -= 1
-    return lines[:end] if end > 1 else [lines[0], "  (no task runs in it)"]
+    if not any(line.startswith(_OURS) for line in lines[end:]):
+        return lines
+    return lines[:end] if end > 1 else [lines[0], _IDLE]
 
 
 def _cut(text: str) -> str:

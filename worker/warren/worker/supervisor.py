@@ -83,7 +83,7 @@ class Supervisor:
         """Kill one process, after a look at where it hangs; its job's runner gets `why` with the evidence."""
         if process.alive and process.pid and self._keeper is not None:
             process.killed_for = why
-            self._do(self._kill(process, partial(self._keeper.kill, process.pid)))
+            self._do(_kill(process, partial(self._keeper.kill, process.pid)))
 
     async def stacks(self, seconds: float) -> dict[int, str]:
         """Return the Python stacks of all processes that are there, by slot; nothing of one that does not answer in time."""
@@ -168,11 +168,6 @@ class Supervisor:
         if self._first is not None and not self._first.done():
             self._first.set_exception(WorkerStartError(f"cannot load the tasks: {error}"))
 
-    async def _kill(self, process: PoolProcess, send: Callable[[int], None]) -> None:
-        await _stacks(process, send, _LAST_LOOK_SECONDS)
-        if process.alive:
-            send(signal.SIGKILL)
-
     def _exited(self, exit_: Exit) -> None:
         process = self._by_pid.pop(exit_.pid)
         oom = self._oom.did_it(exit_.signal, ours=bool(process.killed_for))
@@ -218,6 +213,12 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+async def _kill(process: PoolProcess, send: Callable[[int], None]) -> None:
+    await _stacks(process, send, _LAST_LOOK_SECONDS)
+    if process.alive:
+        send(signal.SIGKILL)
 
 
 async def _stacks(process: PoolProcess, send: Callable[[int], None], seconds: float) -> str:
