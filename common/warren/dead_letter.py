@@ -18,6 +18,8 @@ from warren.outcome import Failure
 from warren.topology import DELAY_LEVELS
 
 _TRACEBACK = 8_000
+_OUTPUT_BYTES, _STACK_BYTES = 4_096, 8_192
+"""All that we write must fit into one AMQP frame, of 128 KiB, together with what others wrote."""
 _BROKER_REASONS = {
     "expired": ("expired", "its AMQP expiration was over before a worker took it"),
     "delivery_limit": ("delivery_limit", "it was handed out too often to workers that died with it"),
@@ -29,7 +31,7 @@ _UNROUTABLE = ("unroutable", "its queue did not exist any more when its delay wa
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Why a job died, and where."""
+    """Why a job died, and where; of a crash, how its process ended, as `Crashed` has it."""
 
     reason: str
     failure: Failure
@@ -38,6 +40,9 @@ class Evidence(msgspec.Struct, frozen=True):
     signal: int | None = None
     exit_code: int | None = None
     max_rss: int = 0
+    output: str = ""
+    stack: str = ""
+    oom: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,9 @@ class DeadLetter:
     signal: int | None
     exit_code: int | None
     max_rss: int
+    output: str
+    stack: str
+    oom: bool | None
     worker: str
     enqueued_at: float | None
     died_at: float | None
@@ -79,8 +87,15 @@ def bury(message: Message, queue: str, evidence: Evidence, job: Job | None) -> M
         "warren-dead-worker": evidence.worker,
         "warren-dead-at": round(evidence.died_at * 1000),
     }
-    numbers = {"signal": evidence.signal, "exit-code": evidence.exit_code, "max-rss": evidence.max_rss or None}
-    headers |= {f"warren-dead-{name}": value for name, value in numbers.items() if value is not None}
+    known = {
+        "signal": evidence.signal,
+        "exit-code": evidence.exit_code,
+        "max-rss": evidence.max_rss or None,
+        "oom": evidence.oom,
+        "output": _last(evidence.output, _OUTPUT_BYTES) or None,
+        "stack": _first(evidence.stack, _STACK_BYTES) or None,
+    }
+    headers |= {f"warren-dead-{name}": value for name, value in known.items() if value is not None}
     return replace(base, headers=headers)
 
 
@@ -104,6 +119,9 @@ def read(message: Message, routing_key: str, now: float) -> DeadLetter:
         signal=_number(headers, "warren-dead-signal"),
         exit_code=_number(headers, "warren-dead-exit-code"),
         max_rss=_number(headers, "warren-dead-max-rss") or 0,
+        output=_text(headers, "warren-dead-output"),
+        stack=_text(headers, "warren-dead-stack"),
+        oom=_truth(headers, "warren-dead-oom"),
         worker=_text(headers, "warren-dead-worker"),
         enqueued_at=job.enqueued_at if job else message.timestamp,
         died_at=died_ms / 1000 if died_ms is not None else _died_by_broker(headers),
@@ -200,6 +218,20 @@ def _deaths(headers: Mapping[str, object]) -> list[dict[str, object]]:
 def _text(headers: Mapping[str, object], name: str) -> str:
     value = headers.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _truth(headers: Mapping[str, object], name: str) -> bool | None:
+    value = headers.get(name)
+    return value if isinstance(value, bool) else None
+
+
+def _last(text: str, size: int) -> str:
+    """As much of the end of a text as fits into so many bytes."""
+    return text.encode()[-size:].decode(errors="ignore")
+
+
+def _first(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
 
 
 def _number(headers: Mapping[str, object], name: str) -> int | None:

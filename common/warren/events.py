@@ -137,13 +137,18 @@ class ProcessStarted(msgspec.Struct, frozen=True):
 
 
 class ProcessExited(msgspec.Struct, frozen=True):
-    """A pool process ended; reason is crashed, killed or stopped."""
+    """A pool process ended; reason is crashed, killed or stopped.
+
+    `output` is the last line that its job has printed, `where` the innermost frame of its stack; a dead letter has more of both.
+    """
 
     pid: int
     slot: int
     reason: str
     detail: str
     max_rss: int = 0
+    output: str = ""
+    where: str = ""
 
 
 class WorkerReady(msgspec.Struct, frozen=True):

@@ -53,17 +53,28 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
 
 
 class Crashed(msgspec.Struct, frozen=True, tag="crashed"):
-    """Its process died under it: by a signal, or by exiting; `max_rss` is the process's peak in bytes, 0 if unknown."""
+    """Its process died under it: by a signal, or by exiting.
+
+    Attributes:
+        max_rss: the process's peak memory in bytes, 0 if unknown.
+        killed_for: why we killed it ourselves, if we did.
+        output: the last it has printed.
+        stack: of its Python threads at a fatal signal, or when we were about to kill it.
+        oom: whether the kernel's out-of-memory killer did it; None if that cannot be known.
+    """
 
     signal: int | None
     exit_code: int | None
     max_rss: int = 0
     killed_for: str = ""
-    """Why we killed it ourselves, if we did."""
+    output: str = ""
+    stack: str = ""
+    oom: bool | None = None
 
     def __str__(self) -> str:
         how = signal_name(self.signal) if self.signal is not None else f"exit code {self.exit_code}"
-        why = f" ({self.killed_for})" if self.killed_for else ""
+        reason = "killed by the kernel's out-of-memory killer" if self.oom else self.killed_for
+        why = f" ({reason})" if reason else ""
         memory = f", peak memory {self.max_rss >> 20} MiB" if self.max_rss else ""
         return f"its process was ended by {how}{why}{memory}"
 

@@ -22,7 +22,7 @@ EVENTS: list[Event] = [
     events.BrokerConnected("amqp://h", again=True),
     events.BrokerLost("gone", 1.5),
     events.ProcessStarted(123, 1),
-    events.ProcessExited(123, 1, "crashed", "SIGKILL"),
+    events.ProcessExited(123, 1, "crashed", "SIGKILL", 1 << 20, "its last line", 'File "a.py", line 1 in f'),
     events.WorkerReady("w", ("images",), 2, ("m:f",), "http://h:1"),
     events.WorkerDraining("SIGTERM", 2, 30.0),
     events.WorkerStopped(10, 1),

@@ -27,6 +27,9 @@ evidences = st.builds(
     signal=st.none() | st.integers(1, 64),
     exit_code=st.none() | st.integers(0, 255),
     max_rss=st.integers(0, 2**40),
+    output=texts,
+    stack=texts,
+    oom=st.none() | st.booleans(),
 )
 
 
@@ -41,6 +44,7 @@ def test_a_buried_job_is_read_back_with_its_evidence(job: Job, evidence: Evidenc
     assert (dead.reason, dead.worker, dead.died_at) == (evidence.reason, evidence.worker, evidence.died_at)
     assert Failure(dead.error_type, dead.error, dead.traceback) == evidence.failure
     assert (dead.signal, dead.exit_code, dead.max_rss) == (evidence.signal, evidence.exit_code, evidence.max_rss)
+    assert (dead.output, dead.stack, dead.oom) == (evidence.output, evidence.stack, evidence.oom)
     assert dead.items == (None if job.body.items is None else len(job.body.items))
     assert dead.job is not None
     assert plain(dead.job.body) == plain(job.body)
@@ -48,12 +52,21 @@ def test_a_buried_job_is_read_back_with_its_evidence(job: Job, evidence: Evidenc
 
 
 def test_long_evidence_is_cut_so_that_it_fits_into_a_frame() -> None:
-    failure = Failure("E" * 1000, "m" * 100_000, "first" + "t" * 100_000 + "last")
-    message = bury(to_message(JOB), "q", Evidence("failed", failure, "w", NOW), JOB)
-    dead = read(message, "q", NOW)
+    def crowd(sign: str, size: int) -> Message:
+        failure = Failure(sign * size, sign * size, "first" + sign * size + "last")
+        said, stack = sign * size + "the end", "the top" + sign * size
+        evidence = Evidence("failed", failure, "w", NOW, 11, 3, 1 << 40, said, stack, True)
+        job = replace(JOB, last_error=sign * 1000, foreign={"theirs": "x" * 16_384})
+        return bury(to_message(job), "q", evidence, job)
+
+    dead = read(crowd("m", 100_000), "q", NOW)
     assert dead.traceback.endswith("last")
     assert dead.error.startswith("mmm")
-    assert sum(len(str(value)) for value in message.headers.values()) < 20_000
+    assert dead.output.endswith("mthe end")
+    assert dead.stack.startswith("the topm")
+    assert (len(dead.output), len(dead.stack)) == (4096, 8192)
+    widest = crowd("\N{PILE OF POO}", 100_000)
+    assert sum(len(f"{name}{value}".encode()) for name, value in widest.headers.items()) < 120_000
 
 
 @given(st.binary(max_size=40), texts)

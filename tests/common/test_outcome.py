@@ -50,6 +50,11 @@ def test_an_outcome_cannot_be_changed(outcome: Outcome, name: str) -> None:
         (Crashed(None, 3), "its process was ended by exit code 3"),
         (Crashed(11, None, 300 << 20), "its process was ended by SIGSEGV, peak memory 300 MiB"),
         (Crashed(9, None, 0, "over kill_after"), "its process was ended by SIGKILL (over kill_after)"),
+        (
+            Crashed(9, None, 1 << 20, "", "much output", "a stack", oom=True),
+            "its process was ended by SIGKILL (killed by the kernel's out-of-memory killer), peak memory 1 MiB",
+        ),
+        (Crashed(9, None, oom=False, killed_for="x"), "its process was ended by SIGKILL (x)"),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from warren.dead_letter import DeadLetter
 
 LEAST = {
     "id", "task", "queue", "reason", "error", "attempts", "crashes", "signal", "worker", "enqueued_at", "died_at",
-    "error_type", "traceback", "exit_code", "max_rss", "replays", "items",
+    "error_type", "traceback", "exit_code", "max_rss", "replays", "items", "output", "stack", "oom",
 }  # fmt: skip
 
 
@@ -66,6 +66,18 @@ def test_what_is_shown_names_reason_arguments_traceback_and_what_to_do(capsys: p
     text = capsys.readouterr().out
     for expected in ("crashed", "SIGKILL", "64 MiB", "size = 2", "Traceback: here", f"warren dead replay {letter.id}"):
         assert expected in text
+
+
+def test_a_crash_shows_where_the_process_was_and_what_it_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    output = "step 1\r\n\x1b]0;owned\x07\nstep 2\n"
+    letter = letter_of(buried(reason="crashed", signal=9, output=output, stack='  File "a.py", line 1', oom=True))
+    document = as_json(letter)
+    assert (document["output"], document["stack"], document["oom"]) == (output, '  File "a.py", line 1', True)
+    dead_telling.show(letter)
+    text = capsys.readouterr().out
+    assert "the kernel killed it" in text
+    assert 'where its process was at the end:\n    File "a.py", line 1\n' in text
+    assert "the last that its process printed:\n  step 1\n  \\x1b]0;owned\\x07\n  step 2\n" in text
 
 
 def test_what_cannot_be_replayed_is_not_offered_to_be(capsys: pytest.CaptureFixture[str]) -> None:

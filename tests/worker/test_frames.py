@@ -40,7 +40,16 @@ outcomes = st.one_of(
     st.builds(Cancelled, texts),
     st.just(Expired()),
     st.builds(Rejected, texts, texts),
-    st.builds(Crashed, st.none() | st.integers(1, 64), st.none() | st.integers(0, 255), st.integers(0, 2**40), texts),
+    st.builds(
+        Crashed,
+        st.none() | st.integers(1, 64),
+        st.none() | st.integers(0, 255),
+        st.integers(0, 2**40),
+        texts,
+        texts,
+        texts,
+        st.none() | st.booleans(),
+    ),
 )
 families = st.builds(
     Family,

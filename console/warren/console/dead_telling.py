@@ -34,6 +34,9 @@ def document(letter: DeadLetter, *, whole: bool) -> dict[str, object]:
         "signal": letter.signal,
         "exit_code": letter.exit_code,
         "max_rss": letter.max_rss,
+        "oom": letter.oom,
+        "output": letter.output,
+        "stack": letter.stack,
         "worker": letter.worker,
         "enqueued_at": iso(letter.enqueued_at),
         "died_at": iso(letter.died_at),
@@ -71,6 +74,7 @@ def show(letter: DeadLetter) -> None:
             ("attempts", letter.attempts),
             ("crashes", letter.crashes or None),
             ("ended by", signal_name(letter.signal) if letter.signal is not None else None),
+            ("out of memory", "the kernel killed it" if letter.oom else None),
             ("exit code", letter.exit_code),
             ("peak memory", f"{letter.max_rss >> 20} MiB" if letter.max_rss else None),
             ("worker", letter.worker),
@@ -84,9 +88,17 @@ def show(letter: DeadLetter) -> None:
         click.echo(printable(line))
     if letter.traceback:
         click.echo(f"\n{printable(letter.traceback.rstrip())}")
+    _block("where its process was at the end", letter.stack)
+    _block("the last that its process printed", letter.output)
     click.echo()
     verbs = "run it again: `warren dead replay {0}`; remove it: `warren dead drop {0}`"
     click.echo((verbs if letter.job else "remove it: `warren dead drop {0}`").format(letter.id))
+
+
+def _block(heading: str, text: str) -> None:
+    if text.strip():
+        lines = printable(text.strip("\r\n").replace("\r\n", "\n")).split("\n")
+        click.echo("\n".join((f"\n{heading}:", *(f"  {line}" for line in lines))))
 
 
 def _when(seconds: float | None) -> str | None:

@@ -18,6 +18,7 @@ from warren.options import in_seconds
 from warren.outcome import Rejected
 from warren.task import Task
 from warren.worker.attempt import Attempt, failure_of
+from warren.worker.black_box import Recorder
 from warren.worker.coroutines import CANCELLED, PROGRESS_SECONDS, Coroutines, received_from
 from warren.worker.differences import Differences, own_registry
 from warren.worker.frames import (
@@ -43,13 +44,17 @@ class Child:
     Args:
         wire: the jobs of the main thread come by it, and what becomes of them goes back.
         loop_wire: the same for the jobs of the event loop.
+        recorder: takes note of what begins.
         journal: shared with the parent.
         inbox: takes jobs from `wire`.
     """
 
-    def __init__(self, wire: socket.socket, loop_wire: socket.socket, journal: Journal, inbox: Inbox) -> None:
+    def __init__(
+        self, wire: socket.socket, loop_wire: socket.socket, recorder: Recorder, journal: Journal, inbox: Inbox
+    ) -> None:
         self._wire = wire
         self._loop_wire = loop_wire
+        self._recorder = recorder
         self._journal = journal
         self._inbox = inbox
         self._attempt: Attempt | None = None
@@ -76,6 +81,7 @@ class Child:
             coroutines.stop()
 
     def _run(self, tasks: Mapping[str, Task[..., Any]], run: Run) -> None:
+        self._recorder.begin()
         task, body = tasks.get(run.task), _BODY.decode(run.body)
         if task is None:
             self._send(Ended(Rejected("unknown_task", f"no task {run.task!r} in this process"), 0.0))
@@ -139,9 +145,11 @@ def main(wire: socket.socket, setup: Setup) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     sys.path[:] = setup.path
-    logs.configure(setup.log_level, setup.log_format)
+    logs.configure(setup.log_level, setup.log_format)  # while it can still be seen whether a terminal is there
+    recorder = Recorder.received_from(wire)
+    recorder.install()
     journal, inbox, loop_wire = Journal.received_from(wire), Inbox.received_from(wire), received_from(wire)
-    Child(wire, loop_wire, journal, inbox).serve(setup.modules)
+    Child(wire, loop_wire, recorder, journal, inbox).serve(setup.modules)
 
 
 def _info(task: Task[..., Any]) -> TaskInfo:

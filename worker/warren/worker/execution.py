@@ -16,6 +16,7 @@ from warren.worker.assignment import Assignment
 from warren.worker.blame import NOBODY_KNOWN, is_ours
 from warren.worker.fanout import Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
+from warren.worker.losses import told, workers_lost
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
@@ -74,17 +75,20 @@ class Runner:
     paces: dict[str, Pace] = field(default_factory=dict)
     """Of the tasks that came in chunks."""
 
-    def accept(self, message: Message, queue: str) -> Job | Plan:
-        """Return the message's job, or what to do with a message that is none; never raises, whatever came."""
+    def accept(self, delivery: Delivery, queue: str) -> Job | Plan:
+        """Return the delivery's job, or what to do with a message that is none; never raises, whatever came."""
+        message = delivery.message
         if len(message.body) > self.payload_limit:
             size = f"{len(message.body):,} bytes, and the limit is {self.payload_limit:,} (payload_limit)"
             return self._refuse(message, queue, "too_large", f"the message is {size}")
         try:
-            return from_message(message, queue, self.clock())
+            job = from_message(message, queue, self.clock())
         except Undecodable as error:
             return self._refuse(message, queue, error.reason, error.detail)
         except Exception as error:  # noqa: BLE001 - called from a client library's callback, and anybody writes messages
             return self._refuse(message, queue, "undecodable", f"{type(error).__name__}: {error}")
+        lost = workers_lost(delivery)
+        return msgspec.structs.replace(job, crashes=job.crashes + lost) if lost else job
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment | None:
         """Have a plain job run and planned; returns what can be withdrawn until it has begun, if it is to run at all."""
@@ -141,9 +145,10 @@ class Runner:
     def _runnable(self, execution: Execution, job: Job) -> TaskInfo | None:
         """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
         info = self.pool.tasks.get(job.task)
-        refusal = self._refusal(job, info)
+        info = _limited(info, job, self.clock()) if info is not None else None
+        refusal = self._refusal(execution.delivery, job, info)
         if refusal is None and info is not None:
-            return _limited(info, job, self.clock())
+            return info
         outcome = refusal or Rejected("unknown_task", job.task)
         detail = outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
         reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
@@ -151,13 +156,16 @@ class Runner:
         execution.plan = self.planner.single(job, outcome, MAX_CRASHES, self.clock())
         return None
 
-    def _refusal(self, job: Job, info: TaskInfo | None) -> Outcome | None:
+    def _refusal(self, delivery: Delivery, job: Job, info: TaskInfo | None) -> Outcome | None:
         if info is None:
             known = ", ".join(sorted(self.pool.tasks)[:20])
             return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
         now = self.clock()
-        ends = (job.expires_at, job.deadline_at)
-        return Expired() if any(end is not None and now > end for end in ends) else None
+        if any(end is not None and now > end for end in (job.expires_at, job.deadline_at)):
+            return Expired()
+        if job.crashes >= info.max_crashes and (lost := workers_lost(delivery)):
+            return Rejected("crashed", told(lost, job.crashes - lost))
+        return None
 
     def _refuse(self, message: Message, queue: str, reason: str, detail: str) -> Plan:
         plan = self.planner.refused(message, queue, reason, detail, self.clock())

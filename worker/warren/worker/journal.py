@@ -8,11 +8,11 @@ import mmap
 import os
 import socket
 import struct
-import tempfile
 from typing import Self
 
 from warren.outcome import Done
 from warren.worker.frames import Ended, Part
+from warren.worker.memory_file import memory_file
 
 _BYTES = 65_536
 _HEAD = struct.Struct("=QIII")
@@ -36,13 +36,8 @@ class Journal:
     @classmethod
     def shared_over(cls, wire: socket.socket) -> Self:
         """Return a new one, also for whoever holds the other end of a socket pair; for the parent."""
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("warren-journal")
-        else:
-            with tempfile.TemporaryFile() as file:
-                fd = os.dup(file.fileno())
+        fd = memory_file("warren-journal", _BYTES)
         try:
-            os.ftruncate(fd, _BYTES)
             socket.send_fds(wire, [b"j"], [fd])
             return cls(fd)
         finally:

@@ -23,12 +23,13 @@ start_program = subprocess.Popen
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a pool process ended, as the kernel said; `max_rss` in bytes."""
+    """How a pool process ended, as the kernel said; `max_rss` in bytes, `oom` if its out-of-memory killer did it and that is known."""
 
     pid: int
     signal: int | None
     exit_code: int | None
     max_rss: int
+    oom: bool | None = None
 
 
 @dataclass(slots=True)

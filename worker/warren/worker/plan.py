@@ -159,7 +159,8 @@ class Planner:
 
     def _dead(self, job: Job, reason: str, failure: Failure, outcome: Outcome, now: float) -> Publish:
         crash = outcome if isinstance(outcome, Crashed) else Crashed(None, None)
-        evidence = Evidence(reason, failure, self.worker, now, crash.signal, crash.exit_code, crash.max_rss)
+        how = crash.signal, crash.exit_code, crash.max_rss, crash.output, crash.stack, crash.oom
+        evidence = Evidence(reason, failure, self.worker, now, *how)
         message = dead_letter.bury(to_message(job), job.queue, evidence, job)
         return Publish(message, self.names.dead, job.queue, mandatory=True)
 

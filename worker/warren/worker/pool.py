@@ -109,6 +109,10 @@ class Pool:
         """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""
         self._dispatch.take_back()
 
+    async def stacks(self, seconds: float = 1.0) -> dict[int, str]:
+        """Return the Python stacks of all processes' threads, by slot; nothing of one that does not answer in so many seconds."""
+        return await self._supervisor.stacks(seconds)
+
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
         for process in self._supervisor.processes.values():

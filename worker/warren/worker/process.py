@@ -11,11 +11,13 @@ from typing import Any
 
 from warren.outcome import Crashed
 from warren.worker.assignment import Assignment
+from warren.worker.black_box import BlackBox
 from warren.worker.blame import charges
 from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, encode
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
 from warren.worker.loop_side import LoopSide
+from warren.worker.output import Relay
 from warren.worker.turns import Turns
 from warren.worker.wire import Wire
 
@@ -78,11 +80,13 @@ class PoolProcess:
         self._numbers: list[int] = []
         self._transport: asyncio.Transport | None = None
         self.journal: Journal | None = None
+        self.box: BlackBox | None = None
         self._turns: Turns | None = None
         self._silent = asyncio.Event()
 
-    async def connect(self, ours: socket.socket) -> None:
-        """Read and write on our end of the socket pair from now on."""
+    async def connect(self, ours: socket.socket, relay: Relay) -> None:
+        """Read and write on our end of the socket pair from now on, and have its output go through the relay."""
+        self.box = BlackBox.shared_over(ours, relay)
         self.journal = Journal.shared_over(ours)
         self._turns = Turns.shared_over(ours)
         await self.loop.share_over(ours)
@@ -142,9 +146,10 @@ class PoolProcess:
                 await self.loop.silent.wait()
         except TimeoutError:
             pass  # something it had started still holds the socket open
+        crash = Crashed(None, None, 0, self.killed_for)
+        if self.box is not None:
+            crash = await self.box.crash(exit_, self.killed_for, alone=not self.loop.running)
         marked = self._read_journal()
-        signal, code, memory = (exit_.signal, exit_.exit_code, exit_.max_rss) if exit_ else (None, None, 0)
-        crash = Crashed(signal, code, memory, self.killed_for)
         back = self.take_back()
         held, self.held = [*self.held, *self.loop.give_up()], deque()
         for assignment, charge in charges(crash, held, self.culprit, marked):

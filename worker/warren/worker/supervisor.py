@@ -9,7 +9,8 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from warren.errors import WorkerStartError
@@ -18,10 +19,15 @@ from warren.worker.assignment import Assignment
 from warren.worker.blame import NURSERY_DIED, WIRE_LOST
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
 from warren.worker.keeper import Exit, Keeper, News
+from warren.worker.oom import OomWatch, own_counter
+from warren.worker.output import Relay, last_line, standard_outputs
 from warren.worker.process import Listeners, PoolProcess
 from warren.worker.setup import INTERRUPT, Setup
+from warren.worker.stacks import innermost
 
 _STOP_SECONDS = 2.0
+_LAST_LOOK_SECONDS = 0.25
+"""So long may a process that is to be killed take to say where it hangs."""
 _EARLY_DEATHS = 3
 _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 30.0
 
@@ -52,6 +58,8 @@ class Supervisor:
         self._events = events
         self._hooks = hooks
         self._keeper: Keeper | None = None
+        self._relay: Relay | None = None
+        self._oom = OomWatch(own_counter())
         self._by_pid: dict[int, PoolProcess] = {}
         self._restart_seconds = _RESTART_FIRST_SECONDS
         self._stopping = False
@@ -72,10 +80,19 @@ class Supervisor:
         await self._first
 
     def kill(self, process: PoolProcess, why: str) -> None:
-        """Kill one process; its job's runner gets `why` with the evidence."""
+        """Kill one process, after a look at where it hangs; its job's runner gets `why` with the evidence."""
         if process.alive and process.pid and self._keeper is not None:
             process.killed_for = why
-            self._keeper.kill(process.pid, signal.SIGKILL)
+            self._do(_kill(process, partial(self._keeper.kill, process.pid)))
+
+    async def stacks(self, seconds: float) -> dict[int, str]:
+        """Return the Python stacks of all processes that are there, by slot; nothing of one that does not answer in time."""
+        keeper = self._keeper
+        if keeper is None:
+            return {}
+        found = [process for process in self.processes.values() if process.alive and process.pid]
+        asked = (_stacks(process, partial(keeper.kill, process.pid), seconds) for process in found)
+        return dict(zip([process.slot for process in found], await asyncio.gather(*asked), strict=True))
 
     def interrupt(self, process: PoolProcess, assignment: Assignment) -> None:
         """Interrupt the plain job that a process runs, and no later one."""
@@ -97,6 +114,8 @@ class Supervisor:
         for process in self.processes.values():
             if process.alive:
                 await process.conclude(None)
+        if self._relay is not None:
+            await self._relay.close()
 
     async def _start_process(self, slot: int) -> None:
         if self._stopping:
@@ -116,7 +135,9 @@ class Supervisor:
         )
         process = PoolProcess(slot, listeners)
         self.processes[slot] = process
-        await process.connect(ours)
+        if self._relay is None:
+            self._relay = Relay(*standard_outputs())
+        await process.connect(ours, self._relay)
         if self._keeper is None:
             self._keeper = Keeper(self._setup, News(self._started, self._not_started, self._exited, self._nursery_gone))
         self._keeper.start(slot, theirs)
@@ -148,7 +169,9 @@ class Supervisor:
             self._first.set_exception(WorkerStartError(f"cannot load the tasks: {error}"))
 
     def _exited(self, exit_: Exit) -> None:
-        self._do(self._bury(self._by_pid.pop(exit_.pid), exit_))
+        process = self._by_pid.pop(exit_.pid)
+        oom = self._oom.did_it(exit_.signal, ours=bool(process.killed_for))
+        self._do(self._bury(process, replace(exit_, oom=oom)))
 
     def _nursery_gone(self) -> None:
         if self._stopping:
@@ -169,8 +192,10 @@ class Supervisor:
         crash = await process.conclude(exit_)
         asked = crash.exit_code == 0 and process.ready and not process.killed_for
         reason = "stopped" if asked or self._stopping else "killed" if process.killed_for else "crashed"
-        detail = "" if reason == "stopped" else str(crash)
-        self._events.emit(ProcessExited(process.pid, process.slot, reason, detail, crash.max_rss))
+        detail, output, where = "", "", ""
+        if reason != "stopped":
+            detail, output, where = str(crash), last_line(crash.output), innermost(crash.stack)
+        self._events.emit(ProcessExited(process.pid, process.slot, reason, detail, crash.max_rss, output, where))
         if not self._by_pid:
             self._empty.set()
         self._replace(process)
@@ -188,6 +213,16 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+async def _kill(process: PoolProcess, send: Callable[[int], None]) -> None:
+    await _stacks(process, send, _LAST_LOOK_SECONDS)
+    if process.alive:
+        send(signal.SIGKILL)
+
+
+async def _stacks(process: PoolProcess, send: Callable[[int], None], seconds: float) -> str:
+    return await process.box.stacks(process.pid, send, seconds) if process.box is not None else ""
 
 
 def _progress(run: Run, progress: Progress) -> JobProgress:
