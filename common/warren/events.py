@@ -151,6 +151,17 @@ class ProcessExited(msgspec.Struct, frozen=True):
     where: str = ""
 
 
+class LoopBlocked(msgspec.Struct, frozen=True):
+    """A coroutine job has kept its event loop from going on for `seconds`; `stack` says where."""
+
+    job_id: str
+    task: str
+    queue: str
+    pid: int
+    seconds: float
+    stack: str
+
+
 class WorkerReady(msgspec.Struct, frozen=True):
     """A worker consumes; everything a first look needs."""
 
@@ -193,6 +204,7 @@ Event = (
     | BrokerLost
     | ProcessStarted
     | ProcessExited
+    | LoopBlocked
     | WorkerReady
     | WorkerDraining
     | WorkerStopped

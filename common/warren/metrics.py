@@ -20,6 +20,7 @@ from warren.events import (
     JobRefused,
     JobsEnqueued,
     JobStarted,
+    LoopBlocked,
     ProcessExited,
     Published,
     StaleSettle,
@@ -44,6 +45,7 @@ _COUNTERS = {
     "warren_jobs_enqueued_total": ("Jobs whose publish was confirmed.", _JOB),
     "warren_jobs_finished_total": ("Attempts that ended, by outcome.", (*_JOB, "outcome")),
     "warren_dead_letters_total": ("Dead letters written.", (*_JOB, "reason")),
+    "warren_loop_blocked_total": ("Times a coroutine blocked its event loop for more than a second.", _JOB),
     "warren_pool_exits_total": ("Pool processes that ended.", ("reason",)),
     "warren_broker_reconnects_total": ("Times the broker connection was rebuilt.", ()),
     "warren_stale_acks_total": ("Deliveries whose connection was gone at the ack.", ()),
@@ -111,6 +113,8 @@ class Metrics:
                 self._counter("warren_dead_letters_total", event.queue, _bounded(event), event.reason).inc()
             case ProcessExited():
                 self._counter("warren_pool_exits_total", event.reason).inc()
+            case LoopBlocked():
+                self._counter("warren_loop_blocked_total", event.queue, event.task).inc()
             case StaleSettle():
                 self._counter("warren_stale_acks_total").inc()
             case BrokerConnected():

@@ -22,6 +22,7 @@ EVENTS: list[Event] = [
     events.BrokerConnected("amqp://h", again=True),
     events.BrokerLost("gone", 1.5),
     events.ProcessStarted(123, 1),
+    events.LoopBlocked("id", "m:f", "q", 123, 1.5, 'File "a.py", line 1 in f'),
     events.ProcessExited(123, 1, "crashed", "SIGKILL", 1 << 20, "its last line", 'File "a.py", line 1 in f'),
     events.WorkerReady("w", ("images",), 2, ("m:f",), "http://h:1"),
     events.WorkerDraining("SIGTERM", 2, 30.0),

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.workers import Gate, begun, written
 from tests.support import eventually_async
 
-from warren.events import Event, Events, JobProgress, ProcessExited
+from warren.events import Event, Events, JobProgress, LoopBlocked, ProcessExited
 from warren.job import Body
 from warren.outcome import Cancelled, Done, Failed, Outcome
 from warren.worker.assignment import Assignment, Awaited, ProcessDied
@@ -254,3 +254,27 @@ async def test_the_items_of_a_map_over_a_coroutine_run_beside_each_other(scene: 
     values = msgspec.json.decode(b"{%b}" % b"".join(outcomes.done)[:-1], type=dict[int, int])
     assert values == {number: number for number in range(50)}
     assert max(scene.running) == 16
+
+
+@scenario(1, 5)
+async def test_a_coroutine_that_blocks_its_loop_is_named_with_its_stack_and_the_rest_goes_on(scene: Scene) -> None:
+    others = [scene.run("nap", number, 0.01) for number in range(2)]
+    blocking = scene.run("block", str(scene.log), scene.gate.path)
+    await eventually_async(lambda: _true(any(isinstance(event, LoopBlocked) for event in scene.events)))
+    scene.gate.open()
+    assert [await job for job in (*others, blocking)] == [Done(b"0"), Done(b"1"), Done(b"-1")]
+    (told,) = [event for event in scene.events if isinstance(event, LoopBlocked)]
+    assert (told.job_id, told.task, {told.pid}) == ("block2", f"{JOBS}:block", scene.pids)
+    assert told.seconds > 1
+    assert "in wait_for" in told.stack.splitlines()[1]
+    assert "coroutine_jobs.py" in told.stack.splitlines()[2]
+
+
+@scenario(1, 5)
+async def test_coroutines_that_only_wait_block_nothing(scene: Scene) -> None:
+    waiting = scene.run("record", str(scene.log), 1, scene.gate.path)
+    await scene.begun(1)
+    await asyncio.gather(*(scene.run("nap", number, 0.4) for number in range(20)))
+    scene.gate.open()
+    await waiting
+    assert not [event for event in scene.events if isinstance(event, LoopBlocked)]

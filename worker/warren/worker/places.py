@@ -13,13 +13,13 @@ class Places:
     Args:
         processes: by slot; one that was replaced is another there.
         each: how many a process may have at a time.
-        on_change: told how many are running in all.
     """
 
-    def __init__(self, processes: Mapping[int, PoolProcess], each: int, on_change: Callable[[int], None]) -> None:
+    def __init__(self, processes: Mapping[int, PoolProcess], each: int) -> None:
         self.each = each
+        self.on_change: Callable[[int], None] = lambda _: None
+        """Told how many are running in all."""
         self._processes = processes
-        self._on_change = on_change
         self._waiting: deque[Assignment] = deque()
 
     @property
@@ -44,4 +44,4 @@ class Places:
             first = self._waiting.popleft()
             first.process = min(free, key=lambda process: len(process.loop.running))
             first.process.loop.begin(first)
-        self._on_change(self.running)
+        self.on_change(self.running)

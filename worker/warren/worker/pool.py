@@ -6,6 +6,7 @@ from warren.events import Events
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
+from warren.worker.loop_watch import LoopWatch
 from warren.worker.places import Places
 from warren.worker.process import PoolProcess
 from warren.worker.setup import Setup
@@ -38,9 +39,16 @@ class Pool:
         processes: dict[int, PoolProcess] = {}
         self._dispatch = Dispatch(processes, depth)
         self.coroutines = setup.coroutines
-        self._places = Places(processes, setup.coroutines, on_coroutines)
+        self._places = Places(processes, setup.coroutines)
         hooks = Hooks(self._dispatch.rested, self._dispatch.returned, self._places.hand_out, on_counted)
         self._supervisor = Supervisor(size, setup, events, hooks, processes)
+        watch = LoopWatch(processes, self._supervisor.handling.stacks, events)
+
+        def changed(running: int) -> None:
+            on_coroutines(running)
+            watch.go_on(running)
+
+        self._places.on_change = changed
 
     async def start(self) -> None:
         """Start all processes; returns when the first can run jobs.
@@ -111,13 +119,13 @@ class Pool:
 
     async def stacks(self, seconds: float = 1.0) -> dict[int, str]:
         """Return the Python stacks of all processes' threads, by slot; nothing of one that does not answer in so many seconds."""
-        return await self._supervisor.stacks(seconds)
+        return await self._supervisor.handling.stacks_of(self._supervisor.processes.values(), seconds)
 
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
         for process in self._supervisor.processes.values():
             if process.busy:
-                self._supervisor.kill(process, why)
+                self._supervisor.handling.kill(process, why)
 
     def interrupt(self, assignment: Assignment, why: str) -> None:
         """Raise in a job's own code that it is cancelled, if it runs: `Cancelled` in a plain task, `CancelledError` in a coroutine."""
@@ -127,14 +135,14 @@ class Pool:
         if assignment.in_loop:
             process.loop.interrupt(assignment, why)
         else:
-            self._supervisor.interrupt(process, assignment)
+            self._supervisor.handling.interrupt(process, assignment)
 
     def _kill(self, assignment: Assignment, kill_after: float) -> None:
         process = assignment.process
         if process is None or not self._is_alone(process, assignment):
             return
         process.culprit = assignment
-        self._supervisor.kill(process, f"over its kill_after of {kill_after} s")
+        self._supervisor.handling.kill(process, f"over its kill_after of {kill_after} s")
 
     def _is_alone(self, process: PoolProcess, assignment: Assignment) -> bool:
         """See to it that a process runs this in its main thread, or on its loop, and that nothing else begins there."""

@@ -5,12 +5,10 @@ when the nursery has said how it ended: the job's runner is told, the slot gets 
 """
 
 import asyncio
-import signal
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from warren.errors import WorkerStartError
@@ -18,16 +16,15 @@ from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
 from warren.worker.assignment import Assignment
 from warren.worker.blame import NURSERY_DIED, WIRE_LOST
 from warren.worker.frames import Counted, Progress, Ready, Run, TaskInfo
+from warren.worker.handling import Handling
 from warren.worker.keeper import Exit, Keeper, News
 from warren.worker.oom import OomWatch, own_counter
 from warren.worker.output import Relay, last_line, standard_outputs
 from warren.worker.process import Listeners, PoolProcess
-from warren.worker.setup import INTERRUPT, Setup
+from warren.worker.setup import Setup
 from warren.worker.stacks import innermost
 
 _STOP_SECONDS = 2.0
-_LAST_LOOK_SECONDS = 0.25
-"""So long may a process that is to be killed take to say where it hangs."""
 _EARLY_DEATHS = 3
 _RESTART_FIRST_SECONDS, _RESTART_MAX_SECONDS = 0.1, 30.0
 
@@ -67,6 +64,7 @@ class Supervisor:
         self._first: asyncio.Future[None] | None = None
         self._empty = asyncio.Event()
         self._chores: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
+        self.handling = Handling(self._send, self._do)
 
     async def start(self) -> None:
         """Start all processes; returns when the first can run jobs.
@@ -78,27 +76,6 @@ class Supervisor:
         for slot in range(self._size):
             await self._start_process(slot)
         await self._first
-
-    def kill(self, process: PoolProcess, why: str) -> None:
-        """Kill one process, after a look at where it hangs; its job's runner gets `why` with the evidence."""
-        if process.alive and process.pid and self._keeper is not None:
-            process.killed_for = why
-            self._do(_kill(process, partial(self._keeper.kill, process.pid)))
-
-    async def stacks(self, seconds: float) -> dict[int, str]:
-        """Return the Python stacks of all processes that are there, by slot; nothing of one that does not answer in time."""
-        keeper = self._keeper
-        if keeper is None:
-            return {}
-        found = [process for process in self.processes.values() if process.alive and process.pid]
-        asked = (_stacks(process, partial(keeper.kill, process.pid), seconds) for process in found)
-        return dict(zip([process.slot for process in found], await asyncio.gather(*asked), strict=True))
-
-    def interrupt(self, process: PoolProcess, assignment: Assignment) -> None:
-        """Interrupt the plain job that a process runs, and no later one."""
-        if process.alive and process.pid and self._keeper is not None and process.journal is not None:
-            process.journal.interrupt(assignment.number)
-            self._keeper.kill(process.pid, INTERRUPT)
 
     async def stop(self) -> None:
         """End all processes: idle ones in peace, the rest by force."""
@@ -131,7 +108,7 @@ class Supervisor:
             hooks.freed,
             hooks.counted,
             lambda run, progress: self._events.emit(_progress(run, progress)),
-            lambda process: self.kill(process, WIRE_LOST),
+            lambda process: self.handling.kill(process, WIRE_LOST),
         )
         process = PoolProcess(slot, listeners)
         self.processes[slot] = process
@@ -209,20 +186,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.call_later(wait, lambda: self._do(self._start_process(process.slot)))
 
+    def _send(self, process: PoolProcess, number: int) -> None:
+        if self._keeper is not None:
+            self._keeper.kill(process.pid, number)
+
     def _do(self, chore: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-
-
-async def _kill(process: PoolProcess, send: Callable[[int], None]) -> None:
-    await _stacks(process, send, _LAST_LOOK_SECONDS)
-    if process.alive:
-        send(signal.SIGKILL)
-
-
-async def _stacks(process: PoolProcess, send: Callable[[int], None], seconds: float) -> str:
-    return await process.box.stacks(process.pid, send, seconds) if process.box is not None else ""
 
 
 def _progress(run: Run, progress: Progress) -> JobProgress:

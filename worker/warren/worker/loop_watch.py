@@ -1,0 +1,70 @@
+"""Notices an event loop that does not go on: a coroutine that blocks it stops all others of its process.
+
+Nothing in the process could say so while it is blocked. But each step of a job is marked in memory that the worker shares with
+it, with the time when the step began; so it is seen here, and also while C code holds the interpreter's lock.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from warren.events import Events, LoopBlocked
+from warren.worker.chores import Chores
+from warren.worker.process import PoolProcess
+
+BLOCKED_SECONDS = 1.0
+"""So long may a coroutine go without waiting for anything."""
+_LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 1.0
+
+
+class LoopWatch:
+    """Looks at processes while coroutine jobs run in them.
+
+    Args:
+        processes: by slot.
+        stacks: returns the stacks of a process within so many seconds.
+        events: told of each job that blocks its loop, once for each time.
+    """
+
+    def __init__(
+        self,
+        processes: Mapping[int, PoolProcess],
+        stacks: Callable[[PoolProcess, float], Awaitable[str]],
+        events: Events,
+    ) -> None:
+        self._processes = processes
+        self._stacks = stacks
+        self._events = events
+        self._told: dict[int, tuple[int, float]] = {}
+        """The step that was told last, by slot."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._chores = Chores()
+
+    def go_on(self, running: int) -> None:
+        """Look while so many are running."""
+        if running and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        running = 0
+        for process in self._processes.values():
+            running += len(process.loop.running)
+            if process.loop.running and process.alive and process.journal is not None:
+                self._look_at(process, process.journal.marked)
+        self.go_on(running)
+
+    def _look_at(self, process: PoolProcess, step: tuple[int, float]) -> None:
+        number, since = step
+        if number and time.monotonic() - since > BLOCKED_SECONDS and self._told.get(process.slot) != step:
+            self._told[process.slot] = step
+            self._chores.do(self._tell(process, step))
+
+    async def _tell(self, process: PoolProcess, step: tuple[int, float]) -> None:
+        stack = await self._stacks(process, _ANSWER_SECONDS)
+        number, since = step
+        guilty = process.loop.running.get(number)
+        if guilty is not None:
+            run, seconds = guilty.run, time.monotonic() - since
+            self._events.emit(LoopBlocked(run.job_id, run.task, run.queue, process.pid, seconds, stack))
