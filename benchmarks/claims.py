@@ -134,6 +134,13 @@ CLAIMS = (
     ),
     Claim("round trip / its parts", 1.5, parts_of_round_trip, at_most=True),
     Claim("20 ms CPU jobs / multiprocessing.Pool", 0.97, against("cpu-bound", "jobs/s", "Pool(2)")),
+    Claim(
+        "4,000 coroutines of 100 ms, 2 x 200 at a time",
+        3,
+        lambda book: book.get("coroutines", "warren", "seconds"),
+        at_most=True,
+        unit="s",
+    ),
     Claim("fan-out", 100_000, lambda book: book.get("fan-out", "warren", "items/s"), unit="items/s"),
     Claim("memory, idle / celery prefork", 1, against("memory", "MB", "celery"), at_most=True),
     Claim("memory, growth with jobs queued", 2, growth("queued"), at_most=True, unit="MB"),

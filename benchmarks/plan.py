@@ -20,6 +20,7 @@ class Plan:
         paced: jobs at that rate.
         round_trips: jobs whose result is waited for.
         spins: jobs of 20 ms.
+        naps: coroutines that wait 100 ms.
         items: of a fan-out.
         waiting: delayed jobs while the memory is measured.
         depths: of the queue, while the cost is measured.
@@ -39,6 +40,7 @@ class Plan:
     paced: int = 800
     round_trips: int = 300
     spins: int = 250
+    naps: int = 4_000
     items: int = 1_000_000
     waiting: int = 100_000
     depths: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
@@ -59,6 +61,7 @@ SMOKE = Plan(
     paced=40,
     round_trips=10,
     spins=20,
+    naps=40,
     items=2_000,
     waiting=500,
     depths=(200, 400),

@@ -11,6 +11,7 @@ from benchmarks.figures import Sample, short
 from benchmarks.lab import Lab
 from benchmarks.measures import (
     cold_start,
+    coroutines,
     cpu_bound,
     depth,
     drain,
@@ -29,6 +30,7 @@ MEASURES: Mapping[str, Callable[[Lab], Iterator[Case | Series]]] = {
     "latency": latency.cases,
     "round-trip": round_trip.cases,
     "cpu-bound": cpu_bound.cases,
+    "coroutines": coroutines.cases,
     "fan-out": fanout.cases,
     "cold-start": cold_start.cases,
     "memory": memory.cases,

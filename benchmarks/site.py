@@ -18,6 +18,7 @@ class Site:
         broker_pid: the broker's process, whose CPU time is read.
         processes: of a worker.
         prefetch: deliveries that one worker process may hold; None for what the system does when nobody says.
+        coroutines: that run at a time in a worker process, where the case is about them.
         classic: a durable classic queue instead of a quorum queue.
     """
 
@@ -28,6 +29,7 @@ class Site:
     processes: int = 2
     prefetch: int | None = 1
     classic: bool = False
+    coroutines: int = 0
 
     @property
     def queue_type(self) -> str:

@@ -15,6 +15,8 @@ _CLASSES = {
     "bare": ("bare", "Bare"),
 }
 NAMES = tuple(_CLASSES)
+_CLASSES |= {"warren-coroutines": ("warren", "WarrenCoroutines")}
+"""For a measure of its own."""
 PEERS = ("celery", "dramatiq", "taskiq")
 
 

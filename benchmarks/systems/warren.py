@@ -54,6 +54,21 @@ class Warren:
         self.producer.close()
 
 
+class WarrenCoroutines(Warren):
+    """A worker of coroutine tasks."""
+
+    def worker(self) -> Command:
+        places = ("--processes", str(self._site.processes), "--coroutines", str(self._site.coroutines))
+        names = ("--url", self._site.url, "--namespace", self._site.space)
+        argv = module("warren", "worker", "benchmarks.jobs.for_warren_coroutines", *_QUIET, *names, *places)
+        return Command(argv, self._site.environ())
+
+    def enqueue(self, job: str, arguments: Arguments) -> None:
+        from benchmarks.jobs import for_warren_coroutines
+
+        self.producer.enqueue(getattr(for_warren_coroutines, job), *arguments)
+
+
 class WarrenAsync(Warren):
     """`AsyncProducer`; many at a time are single awaited calls under `asyncio.gather`."""
 
