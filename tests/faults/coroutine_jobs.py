@@ -108,3 +108,8 @@ async def who(seconds: float) -> list[object]:
     context.progress(1, 2)
     await asyncio.sleep(seconds)
     return [before, context.job().id, await asyncio.to_thread(lambda: context.job().id)]
+
+
+@task(retry=ONCE)
+async def which_loop() -> str:
+    return type(asyncio.get_running_loop()).__module__

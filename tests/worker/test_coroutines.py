@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -74,7 +75,7 @@ async def _true(value: object) -> bool:
 
 @asynccontextmanager
 async def a_pool(folder: Path, size: int, coroutines: int) -> AsyncIterator[Scene]:
-    setup = Setup((JOBS,), [str(Path.cwd()), *sys.path], "warning", "json", "fork", coroutines)
+    setup = Setup((JOBS,), [str(folder), str(Path.cwd()), *sys.path], "warning", "json", "fork", coroutines)
     events: list[Event] = []
     running: list[int] = []
     pool = Pool(size, setup, Events(events.append), on_counted=lambda _: None, on_coroutines=running.append)
@@ -278,3 +279,19 @@ async def test_coroutines_that_only_wait_block_nothing(scene: Scene) -> None:
     scene.gate.open()
     await waiting
     assert not [event for event in scene.events if isinstance(event, LoopBlocked)]
+
+
+def test_uvloop_is_used_where_it_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("import asyncio\nclass new_event_loop(asyncio.SelectorEventLoop): pass\n")
+
+    @scenario(1, 2)
+    async def test(scene: Scene) -> None:
+        assert await scene.run("which_loop") == Done(b'"uvloop"')
+
+    test(tmp_path)
+
+
+@scenario(1, 2)
+async def test_without_uvloop_it_is_asyncios_loop(scene: Scene) -> None:
+    outcome = await scene.run("which_loop")
+    assert outcome == Done(b'"uvloop"' if find_spec("uvloop") else b'"asyncio.unix_events"')
