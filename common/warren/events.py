@@ -129,6 +129,18 @@ class BrokerLost(msgspec.Struct, frozen=True):
     retry_in: float
 
 
+class ControlUnavailable(msgspec.Struct, frozen=True):
+    """A worker cannot hear commands: it runs jobs, but cancellations and pauses do not reach it."""
+
+    reason: str
+
+
+class CommandIgnored(msgspec.Struct, frozen=True):
+    """A message on the control exchange was not understood."""
+
+    reason: str
+
+
 class ProcessStarted(msgspec.Struct, frozen=True):
     """A pool process is ready for jobs."""
 
@@ -202,6 +214,8 @@ Event = (
     | PublishDelayed
     | BrokerConnected
     | BrokerLost
+    | ControlUnavailable
+    | CommandIgnored
     | ProcessStarted
     | ProcessExited
     | LoopBlocked

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from warren.events import (
     BrokerConnected,
     BrokerLost,
+    CommandIgnored,
+    ControlUnavailable,
     Event,
     JobBuried,
     JobEnded,
@@ -46,6 +48,8 @@ _LINES: dict[type, tuple[int, str]] = {
     PublishDelayed: (logging.WARNING, "cannot publish an outcome yet, trying again; the job stays unacked"),
     BrokerLost: (logging.WARNING, "broker connection lost, rebuilding it"),
     LoopBlocked: (logging.WARNING, "event loop blocked"),
+    ControlUnavailable: (logging.WARNING, "cannot hear commands: cancellations and pauses do not reach this worker"),
+    CommandIgnored: (logging.WARNING, "a command was not understood and is ignored"),
     ProcessStarted: (logging.DEBUG, "pool process ready"),
     WorkerReady: (logging.INFO, "worker ready"),
     WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),

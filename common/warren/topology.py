@@ -87,6 +87,10 @@ class Names:
         return f"{self.namespace}.dead"
 
     @property
+    def control(self) -> str:
+        return f"{self.namespace}.control"
+
+    @property
     def delay_out(self) -> str:
         return f"{self.namespace}.delay.out"
 
@@ -107,9 +111,13 @@ class Names:
     def reply(self, unique: str) -> str:
         return f"{self.namespace}.reply.{unique}"
 
+    def hears(self, unique: str) -> str:
+        """Return the name of the queue on which one worker hears what is said to all."""
+        return f"{self.namespace}.control.{unique}"
+
 
 def base(names: Names) -> Iterator[Item]:
-    """Exchanges and queues that every installation has, whatever its queues: jobs, results, dead letters."""
+    """Exchanges and queues that every installation has, whatever its queues: jobs, results, dead letters, control."""
     yield Exchange(names.jobs, "direct")
     yield Exchange(names.results, "topic")
     yield Exchange(names.dead, "fanout")
@@ -117,6 +125,10 @@ def base(names: Names) -> Iterator[Item]:
     yield Binding(names.dead, names.dead, "")
     yield Queue(names.results, RESULT_STREAM)
     yield Binding(names.results, names.results, "#")
+    yield Exchange(names.control, "topic")
+    yield Queue(names.control, CONTROL_STREAM)
+    yield Binding(names.control, names.control, f"{KEPT}.#")
+    yield Binding(names.control, names.control, MARK)
     # Jobs come out of the delay here. One whose queue was deleted meanwhile is a dead letter, and never blocks the others.
     yield Exchange(names.delay_out, "topic", {"alternate-exchange": names.dead})
 
@@ -128,6 +140,24 @@ RESULT_STREAM: Arguments = {
     "x-stream-max-segment-size-bytes": 20_000_000,
 }
 """Results are kept for a day for whoever asks later by id; retention works by whole segments, hence small ones."""
+
+KEPT, LIVE, MARK, REPLY = "kept", "live", "mark", "reply"
+"""First words of the routing keys of control: what is kept for workers to come, what only those that live now need to hear,
+where a reader of the stream finds its end, and what is answered to whoever asks."""
+CONTROL_STREAM: Arguments = {
+    "x-queue-type": "stream",
+    "x-max-age": "400D",
+    "x-max-length-bytes": 50_000_000,
+    "x-stream-max-segment-size-bytes": 1_000_000,
+}
+"""Longer than any job can be delayed; what a worker that starts has to read is bounded."""
+
+
+def hearing(names: Names, unique: str) -> Iterator[Item]:
+    """The queue on which one worker hears what is said to all, for as long as its connection lives."""
+    yield Queue(names.hears(unique), exclusive=True)
+    yield Binding(names.control, names.hears(unique), f"{KEPT}.#")
+    yield Binding(names.control, names.hears(unique), f"{LIVE}.#")
 
 
 def work_queue(names: Names, queue: str) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from warren.console.permissions import Rights, least
 from warren.topology import DELAY_LEVELS, Names
 
 NAMES = Names("my.app")
-PRODUCER, WAITING, WORKER, OPERATOR, ADMINISTRATOR = least(NAMES)
+PRODUCER, WAITING, CANCELLING, WORKER, OPERATOR, ADMINISTRATOR = least(NAMES)
 DELAYS = [NAMES.delay(level) for level in range(DELAY_LEVELS)]
 REPLY = NAMES.reply("abc")
 
@@ -17,7 +17,7 @@ def may(pattern: str, name: str) -> bool:
     return re.search(pattern, name) is not None
 
 
-@pytest.mark.parametrize("rights", [PRODUCER, WAITING, WORKER, OPERATOR])
+@pytest.mark.parametrize("rights", [PRODUCER, WAITING, CANCELLING, WORKER, OPERATOR])
 def test_everybody_publishes_jobs_and_delayed_jobs(rights: Rights) -> None:
     assert all(may(rights.write, name) for name in (NAMES.jobs, *DELAYS, NAMES.delays_ready))
 
@@ -34,6 +34,25 @@ def test_a_producer_that_waits_has_its_reply_queue_and_the_results() -> None:
     assert may(WAITING.read, REPLY)
     assert may(WAITING.read, NAMES.results)
     assert not may(WAITING.read, NAMES.queue("a"))
+
+
+@pytest.mark.parametrize("rights", [CANCELLING, OPERATOR])
+def test_whoever_cancels_speaks_on_the_control_exchange_and_hears_the_answers(rights: Rights) -> None:
+    assert may(rights.write, NAMES.control)
+    assert may(rights.read, NAMES.control)
+    assert all(may(pattern, REPLY) for pattern in (rights.configure, rights.write, rights.read))
+
+
+def test_a_producer_that_only_waits_commands_nobody() -> None:
+    assert not any(may(pattern, NAMES.control) for pattern in (WAITING.configure, WAITING.write, WAITING.read))
+
+
+def test_a_worker_hears_what_is_said_to_all_on_a_queue_of_its_own() -> None:
+    own = NAMES.hears("abc")
+    assert all(may(pattern, own) for pattern in (WORKER.configure, WORKER.write, WORKER.read))
+    assert may(WORKER.read, NAMES.control)
+    assert may(WORKER.write, NAMES.control)
+    assert not may(WORKER.configure, NAMES.control)
 
 
 def test_a_worker_reads_its_queues_and_writes_outcomes() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from warren.amqp.seam import Delivery, Message, StreamFrom, StreamOffset, StreamStart
+from warren.amqp.seam import OFFSET, Delivery, Message, StreamAt, StreamFrom, StreamOffset, StreamStart
 from warren.topology import Queue
 
 UNSET_PRIORITY = 4
@@ -198,11 +198,13 @@ class Stream:
         if consumer is None:
             return False
         offset, consumer.position = consumer.position, consumer.position + 1
-        consumer.take(self._log[offset][1], **{"x-stream-offset": offset})
+        consumer.take(self._log[offset][1], **{OFFSET: offset})
         return True
 
     def position_of(self, offset: StreamOffset | None) -> int:
         """Return where a consumer starts to read; without an offset at the end, as on RabbitMQ."""
         if isinstance(offset, StreamFrom):
             return next((at for at, (time, _) in enumerate(self._log) if time >= offset.timestamp), len(self._log))
+        if isinstance(offset, StreamAt):
+            return offset.offset
         return 0 if offset is StreamStart.FIRST else len(self._log)

@@ -136,7 +136,16 @@ class StreamFrom:
     timestamp: int
 
 
-StreamOffset = StreamStart | StreamFrom
+@dataclass(frozen=True, slots=True)
+class StreamAt:
+    """Start reading a stream at the message of this offset, the first being 0; nothing comes while it is not there yet."""
+
+    offset: int
+
+
+StreamOffset = StreamStart | StreamFrom | StreamAt
+OFFSET = "x-stream-offset"
+"""The header in which a delivery from a stream says where in it the message stands."""
 OnDelivery = Callable[[Delivery], None]
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from warren.amqp.seam import StreamFrom, StreamOffset
+from warren.amqp.seam import OFFSET, StreamAt, StreamFrom, StreamOffset
 
 
 def offset_argument(offset: StreamOffset | None) -> dict[str, object] | None:
@@ -10,5 +10,5 @@ def offset_argument(offset: StreamOffset | None) -> dict[str, object] | None:
     if offset is None:
         return None
     if isinstance(offset, StreamFrom):
-        return {"x-stream-offset": datetime.fromtimestamp(offset.timestamp, UTC)}
-    return {"x-stream-offset": offset.value}
+        return {OFFSET: datetime.fromtimestamp(offset.timestamp, UTC)}
+    return {OFFSET: offset.offset if isinstance(offset, StreamAt) else offset.value}

@@ -25,7 +25,7 @@ class Rights:
 
 
 def least(names: Names) -> tuple[Rights, ...]:
-    """Return the rights of producers, workers, operators and administrators; the first three declare nothing (declare = false)."""
+    """Return the rights of producers, workers, operators and administrators; only these declare (declare = true)."""
     space = re.escape(names.namespace)
     delays = r"delay\.(\d\d|ready)"
     everything = rf"^{space}\."
@@ -37,11 +37,22 @@ def least(names: Names) -> tuple[Rights, ...]:
             rf"^{space}\.(jobs|results|{delays}|reply\..+)$",
             rf"^{space}\.(results|reply\..+)$",
         ),
-        Rights("worker", _NOTHING, rf"^{space}\.(jobs|results|dead|{delays})$", rf"^{space}\.queue\."),
         Rights(
-            "operator (warren dead, warren result)",
+            "producer that waits and cancels",
             rf"^{space}\.reply\.",
-            rf"^{space}\.(jobs|results|dead|{delays}|reply\..+)$",
+            rf"^{space}\.(jobs|results|control|{delays}|reply\..+)$",
+            rf"^{space}\.(results|control|reply\..+)$",
+        ),
+        Rights(
+            "worker",
+            rf"^{space}\.control\.",
+            rf"^{space}\.(jobs|results|dead|control(\..+)?|{delays})$",
+            rf"^{space}\.(queue\..+|control(\..+)?)$",
+        ),
+        Rights(
+            "operator (warren dead, result, cancel, queues, workers)",
+            rf"^{space}\.reply\.",
+            rf"^{space}\.(jobs|results|dead|control|{delays}|reply\..+)$",
             everything,
         ),
         Rights("administrator, or anybody with declare = true", everything, everything, everything),

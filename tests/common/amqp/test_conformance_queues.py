@@ -1,15 +1,27 @@
 """What every engine promises about exchanges, queues, delays and streams; runs on memory, pika and aio-pika."""
 
+import asyncio
 import time
 from collections.abc import Awaitable
 
 import pytest
 from tests.common.amqp.harness import QUORUM, Inbox, Side, error_of, eventually, scenario
 
-from warren.amqp.seam import ChannelRefused, Connection, Depth, Message, Settle, StreamFrom, StreamOffset, StreamStart
+from warren.amqp.seam import (
+    ChannelRefused,
+    Connection,
+    Depth,
+    Message,
+    Settle,
+    StreamAt,
+    StreamFrom,
+    StreamOffset,
+    StreamStart,
+)
 from warren.topology import (
     DELAY_LEVELS,
     DELAY_UNIT_MS,
+    MARK,
     RESULT_STREAM,
     Binding,
     Exchange,
@@ -17,6 +29,7 @@ from warren.topology import (
     Queue,
     base,
     delays,
+    hearing,
     work_queue,
 )
 
@@ -289,6 +302,38 @@ async def _first_from(side: Side, stream: Queue, offset: StreamOffset) -> bytes:
         inbox = Inbox()
         await connection.consume(stream.name, inbox, offset=offset)
         return (await inbox.next()).message.body
+
+
+@scenario
+async def test_a_stream_can_be_read_from_an_offset_on_that_may_not_be_there_yet(side: Side) -> None:
+    async with side.connected() as connection:
+        stream = Queue(side.name("stream"), RESULT_STREAM)
+        await connection.declare(stream)
+        # At once, so that RabbitMQ writes several into one chunk, its unit of reading.
+        await asyncio.gather(*(connection.publish(Message(b"%d" % number), "", stream.name) for number in range(20)))
+        within, beyond = Inbox(), Inbox()
+        await connection.consume(stream.name, within, offset=StreamAt(13), prefetch=10)
+        assert await _read(connection, within, 7) == [(b"%d" % number, number) for number in range(13, 20)]
+        await connection.consume(stream.name, beyond, offset=StreamAt(22), prefetch=10)
+        for number in range(20, 24):
+            await connection.publish(Message(b"%d" % number), "", stream.name)
+        assert await _read(connection, beyond, 2) == [(b"22", 22), (b"23", 23)]
+
+
+@scenario
+async def test_what_is_said_to_workers_reaches_each_of_them_and_what_is_kept_the_stream_as_well(side: Side) -> None:
+    names = Names(side.prefix)
+    async with side.connected() as connection:
+        await connection.declare(*base(names), *hearing(names, "a"), *hearing(names, "b"))
+        one, other, stream = Inbox(), Inbox(), Inbox()
+        await connection.consume(names.hears("a"), one, no_ack=True)
+        await connection.consume(names.hears("b"), other, no_ack=True)
+        await connection.consume(names.control, stream, offset=StreamStart.FIRST, prefetch=10)
+        for key in ("live.ask", MARK, "kept.say", "reply.me"):
+            await connection.publish(Message(key.encode()), names.control, key, mandatory=False)
+        for inbox in (one, other):
+            assert [(await inbox.next()).message.body for _ in range(2)] == [b"live.ask", b"kept.say"]
+        assert [(await stream.next()).message.body for _ in range(2)] == [MARK.encode(), b"kept.say"]
 
 
 @scenario

@@ -24,6 +24,7 @@ from warren.metrics import Metrics
 from warren.settings import Settings, load
 from warren.topology import Names
 from warren.worker.blame import STOPPING
+from warren.worker.control import Control
 from warren.worker.execution import Runner
 from warren.worker.health import Health, HttpServer
 from warren.worker.intake import Intake
@@ -89,6 +90,7 @@ class Worker:
         metrics.show_slots(lambda: self._pool.counts)
         self._outlet = Outlet(self.settings, self.name)
         self._intake = self._make_intake()
+        self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -200,6 +202,7 @@ class Worker:
     async def _open(self) -> Session:
         session = await Session.open(self.settings, self.name, self._outlet)
         try:
+            await self._control.open(session.inbound)
             await self._intake.open(session)
         except BaseException:
             await session.close()

@@ -37,6 +37,11 @@ class Session:
         return cls(Names(settings.namespace), await connect(settings, f"{name} consuming"))
 
     @property
+    def inbound(self) -> Connection:
+        """The connection, for what a worker consumes beside its lanes."""
+        return self._inbound
+
+    @property
     def alive(self) -> bool:
         return not self._inbound.lost.done()
 

@@ -1,0 +1,95 @@
+"""Asking workers over the control exchange, and hearing their answers; see `warren.control`."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from warren import control
+from warren.amqp.seam import Connection, ConnectionLost, Delivery
+from warren.control import Command, Reply
+from warren.topology import Binding, Names, Queue
+
+
+def _never(_: Sequence[Reply]) -> bool:
+    return False
+
+
+class Asker:
+    """Asks over one connection, any number of times; the queue for the answers lives as long as that."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self._connection = connection
+        self._names = names
+        self._key = uuid.uuid4().hex
+        self._heard: dict[str, tuple[list[Reply], asyncio.Event]] = {}
+        """Answers by the question's id."""
+
+    @classmethod
+    async def open(cls, connection: Connection, names: Names) -> Self:
+        """Open the queue for the answers.
+
+        Raises:
+            ChannelRefused: no right to that, or there is no control exchange.
+        """
+        asker = cls(connection, names)
+        queue = names.reply(asker._key)
+        await connection.declare(
+            Queue(queue, exclusive=True),
+            Binding(names.control, queue, control.reply_key(asker._key)),
+        )
+        await connection.consume(queue, asker._hear, no_ack=True)
+        return asker
+
+    async def ask(
+        self,
+        command: Command,
+        seconds: float,
+        *,
+        worker: str = "",
+        enough: Callable[[Sequence[Reply]], bool] = _never,
+    ) -> list[Reply]:
+        """Send a command and return what was answered; a kept one stands when this returns, whoever answered.
+
+        Nobody knows how many workers there are, so all the time is waited for them unless `enough` says that it is enough.
+
+        Args:
+            command: what is said.
+            seconds: for the answers, from the broker's confirm on.
+            worker: the only one that shall obey.
+            enough: asked after each answer.
+
+        Raises:
+            AmqpError: the broker did not confirm it.
+        """
+        message, key = control.command_message(command, time.time(), worker=worker, reply_to=self._key)
+        replies: list[Reply] = []
+        new = asyncio.Event()
+        self._heard[str(message.message_id)] = replies, new
+        try:
+            await self._connection.publish(message, self._names.control, key, mandatory=False)
+            await self._collect(replies, new, seconds, enough)
+        finally:
+            del self._heard[str(message.message_id)]
+        return replies
+
+    async def _collect(
+        self, replies: list[Reply], new: asyncio.Event, seconds: float, enough: Callable[[Sequence[Reply]], bool]
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not enough(replies) and (left := deadline - time.monotonic()) > 0:
+            new.clear()
+            waiting = asyncio.ensure_future(new.wait())
+            ends: list[asyncio.Future[Any]] = [waiting, self._connection.lost]
+            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if self._connection.lost.done():
+                raise ConnectionLost(self._connection.lost.result())
+
+    def _hear(self, delivery: Delivery) -> None:
+        heard = self._heard.get(delivery.message.correlation_id or "")
+        reply = control.reply_of(delivery.message)
+        if heard is not None and reply is not None:
+            heard[0].append(reply)
+            heard[1].set()
