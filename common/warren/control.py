@@ -29,6 +29,44 @@ A = TypeVar("A")
 _WORKER = "warren-worker"
 
 
+class CancelJobs(msgspec.Struct, frozen=True, tag="cancel"):
+    """These jobs shall not run (on); a worker answers with what it `Held` of them."""
+
+    ids: tuple[str, ...]
+    at: float
+    reason: str
+
+
+class CancelTask(msgspec.Struct, frozen=True, tag="cancel_task"):
+    """The jobs of a task that were enqueued before `at` shall not run (on); a worker answers with what it `Held` of them."""
+
+    task: str
+    at: float
+    reason: str
+
+
+class ResultsTold(msgspec.Struct, frozen=True, tag="told"):
+    """Whoever waits for these cancelled jobs was told already: no worker that meets them later needs to."""
+
+    ids: tuple[str, ...]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a worker had of cancelled jobs, by their ids.
+
+    Attributes:
+        running: are being run, and were told to end.
+        withdrawn: waited here; they have ended as cancelled.
+        ended: had their outcome already, and it is about to be told.
+        retried: had failed; their next attempt is on its way through the broker, and will not begin.
+    """
+
+    running: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    retried: tuple[str, ...] = ()
+
+
 class PauseQueue(msgspec.Struct, frozen=True, tag="pause"):
     """No worker takes jobs of a queue any more; of what was said of a queue, that with the latest `at` holds."""
 
@@ -43,8 +81,8 @@ class ResumeQueue(msgspec.Struct, frozen=True, tag="resume"):
     at: float
 
 
-Command = PauseQueue | ResumeQueue
-KEPT: frozenset[type] = frozenset({PauseQueue, ResumeQueue})
+Command = CancelJobs | CancelTask | ResultsTold | PauseQueue | ResumeQueue
+KEPT: frozenset[type] = frozenset({CancelJobs, CancelTask, ResultsTold, PauseQueue, ResumeQueue})
 """What must outlive a restart; all the rest reaches the workers that are connected just then."""
 
 

@@ -113,6 +113,8 @@ class LogSubscriber:
 def _line(event: Event) -> tuple[int, str]:
     if isinstance(event, JobEnded):
         return _ENDS.get(event.outcome) or _FAILED[event.delay is not None]
+    if isinstance(event, JobRefused) and event.outcome == "cancelled":
+        return _ENDS["cancelled"]
     if isinstance(event, BrokerConnected):
         return logging.INFO, "broker connected again" if event.again else "broker connected"
     if isinstance(event, ProcessExited):

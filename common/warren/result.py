@@ -1,6 +1,6 @@
 """A result's message: what a job came to, published once for whoever waits and whoever keeps history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,8 @@ from warren.states import JobState
 
 NOBODY = "-"
 """Routing key of a result that nobody in particular waits for; history still gets it."""
+EVERYBODY = "all"
+"""Routing key of what every producer hears that waits for results."""
 
 
 class ItemFailure(msgspec.Struct, frozen=True):
@@ -64,6 +66,32 @@ def to_message(result: Result, job: Job, items: bytes | None = None) -> tuple[Me
     return message, job.reply_to or NOBODY
 
 
+class Unheld(msgspec.Struct, frozen=True, tag="unheld"):
+    """Jobs were cancelled of which whoever did that knows nothing; no worker that answered runs them.
+
+    It is no result. But a producer that enqueued one of them, and has no result of it, knows that it waits and will not run.
+    """
+
+    ids: tuple[str, ...]
+    reason: str
+
+
+def unheld_message(ids: Sequence[str], reason: str, now: float) -> tuple[Message, str]:
+    """Return the message for producers that may know more of these jobs, and its routing key."""
+    body = msgspec.json.encode(Unheld(tuple(ids), reason))
+    return Message(
+        body, message_id=new_id(now), type="unheld", content_type=CONTENT_TYPE, timestamp=int(now), app_id=APP_ID
+    ), EVERYBODY
+
+
+def unheld_of(message: Message) -> Unheld | None:
+    """Read such a message; None for one that is none."""
+    try:
+        return _UNHELD.decode(message.body)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return None
+
+
 def from_message(message: Message) -> Result | None:
     """Read a result; None for a message that is none."""
     try:
@@ -77,3 +105,4 @@ def _trace(foreign: Mapping[str, object]) -> dict[str, object]:
 
 
 _RESULT = msgspec.json.Decoder(Result)
+_UNHELD = msgspec.json.Decoder(Unheld)

@@ -20,10 +20,11 @@ FINAL = frozenset({JobState.DONE, JobState.DEAD, JobState.CANCELLED, JobState.EX
 
 TRANSITIONS: MappingProxyType[JobState, dict[str, JobState]] = MappingProxyType(
     {
-        JobState.DELAYED: {"due": JobState.QUEUED, "queue deleted": JobState.DEAD},
+        JobState.DELAYED: {"due": JobState.QUEUED, "cancelled": JobState.CANCELLED, "queue deleted": JobState.DEAD},
         JobState.QUEUED: {
             "start": JobState.RUNNING,
             "expired": JobState.EXPIRED,
+            "cancelled": JobState.CANCELLED,
             "rejected": JobState.DEAD,
             "delivery limit": JobState.DEAD,
         },

@@ -20,7 +20,7 @@ from warren.job import Body
 from warren.outcome import Cancelled, Done, Failed, Outcome
 from warren.worker.assignment import Assignment, Awaited, ProcessDied
 from warren.worker.blame import NEIGHBOUR
-from warren.worker.fanout import Pace, run_chunk
+from warren.worker.fanout import Chunk, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.pool import Pool
 from warren.worker.setup import Setup
@@ -250,7 +250,7 @@ async def test_the_items_of_a_map_over_a_coroutine_run_beside_each_other(scene: 
     body = Body(task, [], {"seconds": msgspec.Raw(b"0.05")}, items=[msgspec.Raw(b"%d" % n) for n in range(50)])
     run = Run("map", task, "q", 1, 0, "", 0.0, b"")
     info: TaskInfo = scene.pool.tasks[task]
-    outcomes = await run_chunk(scene.pool, run, body, info, lambda: None, pace=Pace())
+    outcomes = await run_chunk(scene.pool, Chunk(run, body, Pace()), info, lambda: None)
     assert not outcomes.others
     values = msgspec.json.decode(b"{%b}" % b"".join(outcomes.done)[:-1], type=dict[int, int])
     assert values == {number: number for number in range(50)}

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from warren.job import Body
 from warren.outcome import Crashed, Done, Outcome
-from warren.worker.assignment import ProcessDied
+from warren.worker.assignment import Assignment, ProcessDied
 from warren.worker.blame import STOPPING, is_ours
 from warren.worker.chunk import member, opened
-from warren.worker.fanout import Interrupted, Pace, run_chunk
+from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Part, Run, TaskInfo
 from warren.worker.pool import Pool
 
@@ -51,7 +51,13 @@ class FakePool:
         self._most = most
 
     async def run(
-        self, run: Run, on_ended: Callable[[Ended], None], *, on_start: Callable[[], None], kill_after: float | None
+        self,
+        run: Run,
+        on_ended: Callable[[Ended], None],
+        *,
+        on_start: Callable[[], None],
+        kill_after: float | None,
+        among: set[Assignment],
     ) -> None:
         on_start()
         assert run.unit is not None
@@ -85,7 +91,7 @@ def body_of(items: list[int], indexes: list[int] | None = None) -> Body:
 
 def run(pool: FakePool, body: Body) -> dict[int, Outcome]:
     """Run a chunk and return each item's outcome by place; no place has two."""
-    found = asyncio.run(run_chunk(cast("Pool", pool), RUN, body, INFO, lambda: None, pace=Pace()))
+    found = asyncio.run(run_chunk(cast("Pool", pool), Chunk(RUN, body, Pace()), INFO, lambda: None))
     done = [(place, Done(bytes(value))) for members in found.done for place, value in opened(members).items()]
     outcomes = dict([*done, *found.others.items()])
     assert len(outcomes) == len(done) + len(found.others)

@@ -177,7 +177,7 @@ async def test_a_kill_never_reaches_the_job_behind(scene: Scene) -> None:
     await first
     await scene.begun(0, 1)
     process.held.appendleft(assignment)  # as if its outcome had not been heard yet
-    scene.pool._kill(assignment, 60)
+    scene.pool._kill(assignment, "enough")
     process.held.popleft()
     assert process.killed_for == ""
     scene.gate.open()
@@ -194,7 +194,7 @@ async def test_a_process_that_cannot_be_heard_any_more_is_replaced(scene: Scene)
     body = {"task": f"{JOBS}:count", "args": ["a"]}
     run = Run("x", f"{JOBS}:count", "default", 1, 0, "", 0.0, json.dumps(body).encode())
     with pytest.raises(ProcessDied) as died:
-        await scene.pool.run(run, lambda _: None, on_start=lambda: None)
+        await scene.pool.run(run, lambda _: None, on_start=lambda: None, among=set())
     assert is_ours(died.value.crash)
     await scene.run(1)
 
@@ -203,5 +203,5 @@ async def test_a_process_that_cannot_be_heard_any_more_is_replaced(scene: Scene)
 async def test_a_job_that_cannot_be_packed_disturbs_nobody(scene: Scene) -> None:
     run = Run("x", f"{JOBS}:record", "default", 10**30, 0, "", 0.0, b"{}")
     with pytest.raises(OverflowError):
-        await scene.pool.run(run, lambda _: None, on_start=lambda: None)
+        await scene.pool.run(run, lambda _: None, on_start=lambda: None, among=set())
     await scene.run(1)

@@ -2,6 +2,16 @@
 
 from warren.producer.asynchronous import AsyncProducer
 from warren.producer.blocking import Producer
+from warren.producer.cancelling import Cancellation, TaskCancellation
 from warren.producer.handles import AsyncHandle, AsyncMapHandle, Handle, MapHandle
 
-__all__ = ["AsyncHandle", "AsyncMapHandle", "AsyncProducer", "Handle", "MapHandle", "Producer"]
+__all__ = [
+    "AsyncHandle",
+    "AsyncMapHandle",
+    "AsyncProducer",
+    "Cancellation",
+    "Handle",
+    "MapHandle",
+    "Producer",
+    "TaskCancellation",
+]

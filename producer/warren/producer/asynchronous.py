@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
+from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation, TaskCancellation
 from warren.producer.client import Client
-from warren.producer.core import Outgoing
+from warren.producer.core import AnyTask, Outgoing
 from warren.producer.handles import AsyncHandle, AsyncMapHandle
 from warren.result import Result
 from warren.settings import Settings, load
@@ -122,7 +123,7 @@ class AsyncProducer:
         """
         chunks = self._client.compose_chunks(task, items, chunk, kwargs)
         slots = await self._client.send_chunks(chunks, asyncio.Event())
-        return AsyncMapHandle(self._client.map_state(slots, task), self._client.wait)
+        return AsyncMapHandle(self._client.map_state(slots, task), self._client.wait, self._client.canceller.cancel)
 
     def handle(self, job_id: str) -> AsyncHandle[Any]:
         """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
@@ -136,5 +137,21 @@ class AsyncProducer:
         """
         return await self._client.find(job_id)
 
+    async def cancel(self, job_id: str, *, timeout: float = ANSWER_SECONDS, reason: str = REASON) -> Cancellation:
+        """Cancel a job enqueued anywhere, by its id; see `Producer.cancel`."""
+        return (await self.cancel_many([job_id], timeout=timeout, reason=reason))[job_id]
+
+    async def cancel_many(
+        self, ids: Iterable[str], *, timeout: float = ANSWER_SECONDS, reason: str = REASON
+    ) -> dict[str, Cancellation]:
+        """Cancel several jobs together, and return what became of each; see `Producer.cancel`."""
+        return await self._client.canceller.cancel([self._client.slot_of(job_id) for job_id in ids], timeout, reason)
+
+    async def cancel_task(
+        self, task: AnyTask | str, *, timeout: float = ANSWER_SECONDS, reason: str = REASON
+    ) -> TaskCancellation:
+        """Cancel all jobs of a task that were enqueued before now; see `Producer.cancel_task`."""
+        return await self._client.canceller.cancel_task(task, timeout, reason)
+
     def _handle(self, slot: Any) -> AsyncHandle[Any]:
-        return AsyncHandle(slot, self._client.wait)
+        return AsyncHandle(slot, self._client.wait, self._client.canceller.cancel)

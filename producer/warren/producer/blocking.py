@@ -4,12 +4,13 @@ import asyncio
 import functools
 import itertools
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
+from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation, TaskCancellation
 from warren.producer.client import Client
-from warren.producer.core import Outgoing
+from warren.producer.core import AnyTask, Outgoing
 from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
@@ -136,7 +137,7 @@ class Producer:
         for batch in _batches(iter(composed)):
             slots += self._host.call(functools.partial(Client.send_chunks, outgoing=batch, changed=changed))
         composed.check()
-        return MapHandle(client.map_state(slots, task), self._wait)
+        return MapHandle(client.map_state(slots, task), self._wait, self._cancel)
 
     def handle(self, job_id: str) -> Handle[Any]:
         """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
@@ -150,8 +151,48 @@ class Producer:
         """
         return self._host.call(lambda client: client.find(job_id))
 
+    def cancel(self, job_id: str, *, timeout: float = ANSWER_SECONDS, reason: str = REASON) -> Cancellation:
+        """Cancel a job enqueued anywhere, by its id: it will not run (again), and if it runs it is told to end.
+
+        Args:
+            job_id: the job's.
+            timeout: seconds for the workers to answer; the cancellation stands whether or not they do.
+            reason: for whoever waits for the result.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        return self.cancel_many([job_id], timeout=timeout, reason=reason)[job_id]
+
+    def cancel_many(
+        self, ids: Iterable[str], *, timeout: float = ANSWER_SECONDS, reason: str = REASON
+    ) -> dict[str, Cancellation]:
+        """Cancel several jobs together, and return what became of each; see `cancel`."""
+        client = self._host.client
+        return self._cancel([client.slot_of(job_id) for job_id in ids], timeout, reason)
+
+    def cancel_task(
+        self, task: AnyTask | str, *, timeout: float = ANSWER_SECONDS, reason: str = REASON
+    ) -> TaskCancellation:
+        """Cancel all jobs of a task that were enqueued before now, by this machine's clock.
+
+        Whoever waits for one that waits in the broker is told when it comes to a worker.
+
+        Args:
+            task: a task or its name.
+            timeout: seconds for the workers to answer; the cancellation stands whether or not they do.
+            reason: for whoever waits for the results.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        return self._host.call(lambda client: client.canceller.cancel_task(task, timeout, reason))
+
     def _handle(self, slot: Slot) -> Handle[Any]:
-        return Handle(slot, self._wait)
+        return Handle(slot, self._wait, self._cancel)
+
+    def _cancel(self, slots: Sequence[AnySlot], seconds: float, reason: str) -> dict[str, Cancellation]:
+        return self._host.call(lambda client: client.canceller.cancel(slots, seconds, reason))
 
     def _wait(self, slot: AnySlot, timeout: float | None) -> None:
         self._host.call(lambda client: client.wait(slot, timeout))

@@ -13,6 +13,7 @@ from warren.errors import ResultTimeout
 from warren.events import Events
 from warren.job import Body, Job
 from warren.metrics import of_application
+from warren.producer.cancelling import Canceller
 from warren.producer.core import AnyTask, Composer, Outgoing
 from warren.producer.from_thread import ThreadPublisher
 from warren.producer.handles import MapState
@@ -36,6 +37,7 @@ class Client:
         self.settings = settings
         self._listener = Listener()
         self._link = Link(settings, engine, self._on_session)
+        self.canceller = Canceller(self._link, self._listener)
         self._publisher = Publisher(self._link, Events(of_application()))
         self.from_thread = ThreadPublisher(self._publisher)
         """Publishes in any other thread than the loop's."""
@@ -121,7 +123,7 @@ class Client:
 
     async def find(self, job_id: str) -> Result | None:
         """Return a job's final result, if the broker keeps it."""
-        return await self._listener.find(self._link, job_id)
+        return (await self._listener.find_all(self._link, {job_id})).get(job_id)
 
     def map_state(self, slots: list[ChunkSlot], task: AnyTask) -> MapState:
         """Return what a map's handle works on."""

@@ -9,6 +9,7 @@ import msgspec
 
 from warren.codec import NotDecodable, decode
 from warren.errors import JobFailed, MapFailed
+from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation
 from warren.producer.core import check_waitable, rebuilt, value_of
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 
@@ -29,6 +30,20 @@ class WaitsAsync(Protocol):
     def __call__(self, slot: AnySlot, seconds: float | None, /) -> Awaitable[None]: ...
 
 
+class Cancels(Protocol):
+    """How a handle cancels: the producer's own way to its event loop."""
+
+    def __call__(self, slots: Sequence[AnySlot], seconds: float, reason: str, /) -> dict[str, Cancellation]: ...
+
+
+class CancelsAsync(Protocol):
+    """As `Cancels`, awaited."""
+
+    def __call__(
+        self, slots: Sequence[AnySlot], seconds: float, reason: str, /
+    ) -> Awaitable[dict[str, Cancellation]]: ...
+
+
 class Handle(Generic[R_co]):
     """One enqueued job.
 
@@ -37,11 +52,12 @@ class Handle(Generic[R_co]):
         due: when it is or was first ready to run, seconds since the epoch; 0 for a job enqueued elsewhere.
     """
 
-    def __init__(self, slot: Slot, wait: Waits) -> None:
+    def __init__(self, slot: Slot, wait: Waits, cancel: Cancels) -> None:
         self.id = slot.job.id
         self.due = slot.job.ready_at
         self._slot = slot
         self._wait = wait
+        self._cancel = cancel
 
     def __repr__(self) -> str:
         return f"<handle of job {self.id}>"
@@ -62,15 +78,28 @@ class Handle(Generic[R_co]):
             self._wait(self._slot, timeout)
         return _value(self._slot)  # type: ignore[no-any-return]
 
+    def cancel(self, timeout: float = ANSWER_SECONDS, *, reason: str = REASON) -> Cancellation:
+        """Cancel the job, wherever it is: it will not run (again), and if it runs it is told to end.
+
+        Args:
+            timeout: seconds for the workers to answer; the cancellation stands whether or not they do.
+            reason: for whoever waits for the result.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        return self._cancel([self._slot], timeout, reason)[self.id]
+
 
 class AsyncHandle(Generic[R_co]):
     """One enqueued job; as `Handle`, awaited."""
 
-    def __init__(self, slot: Slot, wait: WaitsAsync) -> None:
+    def __init__(self, slot: Slot, wait: WaitsAsync, cancel: CancelsAsync) -> None:
         self.id = slot.job.id
         self.due = slot.job.ready_at
         self._slot = slot
         self._wait = wait
+        self._cancel = cancel
 
     def __repr__(self) -> str:
         return f"<handle of job {self.id}>"
@@ -81,6 +110,10 @@ class AsyncHandle(Generic[R_co]):
         if self._slot.result is None:
             await self._wait(self._slot, timeout)
         return _value(self._slot)  # type: ignore[no-any-return]
+
+    async def cancel(self, timeout: float = ANSWER_SECONDS, *, reason: str = REASON) -> Cancellation:
+        """Cancel the job, wherever it is; see `Handle.cancel`."""
+        return (await self._cancel([self._slot], timeout, reason))[self.id]
 
 
 class MapState:
@@ -163,10 +196,11 @@ class MapHandle(Generic[R_co]):
         ids: of the chunks' jobs.
     """
 
-    def __init__(self, state: MapState, wait: Waits) -> None:
+    def __init__(self, state: MapState, wait: Waits, cancel: Cancels) -> None:
         self.ids = tuple(slot.job.id for slot in state.slots)
         self._state = state
         self._wait = wait
+        self._cancel = cancel
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -190,14 +224,27 @@ class MapHandle(Generic[R_co]):
             _tell(self._state, on_progress)
         return self._state.collect()
 
+    def cancel(self, timeout: float = ANSWER_SECONDS, *, reason: str = REASON) -> dict[str, Cancellation]:
+        """Cancel all chunks, and return what became of each by its id; items that are done keep their results.
+
+        Args:
+            timeout: seconds for the workers to answer; the cancellation stands whether or not they do.
+            reason: for whoever waits for the results.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        return self._cancel(self._state.slots, timeout, reason)
+
 
 class AsyncMapHandle(Generic[R_co]):
     """A map; as `MapHandle`, awaited."""
 
-    def __init__(self, state: MapState, wait: WaitsAsync) -> None:
+    def __init__(self, state: MapState, wait: WaitsAsync, cancel: CancelsAsync) -> None:
         self.ids = tuple(slot.job.id for slot in state.slots)
         self._state = state
         self._wait = wait
+        self._cancel = cancel
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -216,6 +263,10 @@ class AsyncMapHandle(Generic[R_co]):
             await self._wait(slot, _left(ends))
             _tell(self._state, on_progress)
         return self._state.collect()
+
+    async def cancel(self, timeout: float = ANSWER_SECONDS, *, reason: str = REASON) -> dict[str, Cancellation]:
+        """Cancel all chunks, and return what became of each by its id; see `MapHandle.cancel`."""
+        return await self._cancel(self._state.slots, timeout, reason)
 
 
 def _end(timeout: float | None) -> float | None:

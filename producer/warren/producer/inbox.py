@@ -22,6 +22,8 @@ class Known(Protocol):
     @property
     def task(self) -> str: ...
     @property
+    def queue(self) -> str: ...
+    @property
     def reply_to(self) -> str | None: ...
     @property
     def wants_result(self) -> bool: ...
@@ -144,8 +146,12 @@ class Inbox:
         """Whether anybody holds a slot for this job; other results need not even be decoded."""
         return job_id in self._peers
 
+    def slots_of(self, job_id: str) -> list[AnySlot]:
+        """Return the slots that somebody holds for a job."""
+        peers = self._peers.get(job_id)
+        return peers.living() if peers is not None else []
+
     def put(self, result: Result) -> None:
         """Hand a result to whoever holds a slot for it."""
-        peers = self._peers.get(result.id)
-        for slot in peers.living() if peers is not None else ():
+        for slot in self.slots_of(result.id):
             slot.put(result)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from warren.errors import ResultError
 from warren.job import id_time, new_id
 from warren.producer.inbox import AnySlot, Inbox
 from warren.producer.link import Link, Session, persistently
-from warren.states import FINAL
+from warren.states import FINAL, JobState
 from warren.topology import Binding, Queue
 
 _STREAM_PREFETCH = 500
@@ -40,9 +40,11 @@ class Listener:
         self._live_since = None
         try:
             await session.connection.declare(
-                Queue(reply_queue, exclusive=True), Binding(results, reply_queue, self.reply_key)
+                Queue(reply_queue, exclusive=True),
+                Binding(results, reply_queue, self.reply_key),
+                Binding(results, reply_queue, result.EVERYBODY),
             )
-            await session.connection.consume(reply_queue, self._on_result, no_ack=True)
+            await session.connection.consume(reply_queue, self._on_reply, no_ack=True)
             self._live_since = time.time()
         except ChannelRefused:
             pass
@@ -54,7 +56,7 @@ class Listener:
             while not changed.done():
                 session = await persistently(link.open)
                 ends: list[asyncio.Future[Any]] = [changed, session.connection.lost]
-                if self._hears(slot):
+                if self.hears(slot):
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 else:
                     # A loss while the stream is being opened is one like any other.
@@ -65,29 +67,30 @@ class Listener:
         finally:
             changed.cancel()
 
-    def _hears(self, slot: AnySlot) -> bool:
+    def hears(self, slot: AnySlot) -> bool:
         """Whether our queue was open before this slot's job existed; else its result may have passed already."""
         mine = slot.job.reply_to == self.reply_key
         return mine and self._live_since is not None and self._live_since <= slot.job.enqueued_at
 
-    async def find(self, link: Link, job_id: str) -> result.Result | None:
-        """Return a job's final result, if the broker's stream has one.
+    async def find_all(self, link: Link, ids: Collection[str]) -> dict[str, result.Result]:
+        """Return the final results that the broker's stream has of jobs, the last of each.
 
         Raises:
             ResultError: the stream cannot be read.
         """
         session = await link.reach()
-        found: list[result.Result] = []
+        found: dict[str, result.Result] = {}
         marker, seen_all = new_id(), asyncio.Event()
 
         def look(delivery: Delivery) -> None:
             session.connection.settle(delivery, Settle.ACK)
-            if delivery.message.correlation_id == job_id and (one := result.from_message(delivery.message)):
-                found.append(one)
+            one = result.from_message(delivery.message) if delivery.message.correlation_id in ids else None
+            if one is not None and one.state in FINAL:
+                found[one.id] = one
             if delivery.message.message_id == marker:
                 seen_all.set()
 
-        limit, reading = link.settings.publish_timeout, _reading(session, link.names.results, job_id, look)
+        limit, reading = link.settings.publish_timeout, _reading(session, link.names.results, _oldest(ids), look)
         try:
             async with asyncio.timeout(limit), reading:
                 # A stream does not say where it ends: publish a marker of our own and read up to it.
@@ -97,7 +100,22 @@ class Listener:
                 await seen_all.wait()
         except (TimeoutError, ConnectionLost, ChannelRefused) as error:
             raise ResultError(f"the results the broker keeps cannot be read: {error or 'no answer in time'}") from error
-        return next((one for one in reversed(found) if one.state in FINAL), None)
+        return found
+
+    def _on_reply(self, delivery: Delivery) -> None:
+        if delivery.routing_key != result.EVERYBODY:
+            self._on_result(delivery)
+        elif (unheld := result.unheld_of(delivery.message)) is not None:
+            for job_id in unheld.ids:
+                self._end_unheld(job_id, unheld.reason)
+
+    def _end_unheld(self, job_id: str, reason: str) -> None:
+        """Have a cancelled job end here that no worker runs, if we know that there is such a job."""
+        for slot in self.inbox.slots_of(job_id):
+            if slot.job.wants_result and slot.job.reply_to == self.reply_key and not slot.complete:
+                job, cancelled = slot.job, JobState.CANCELLED
+                self.inbox.put(result.Result(job.id, job.task, job.queue, cancelled, 0, time.time(), reason=reason))
+                return
 
     def _on_result(self, delivery: Delivery) -> None:
         if not self.inbox.expects(delivery.message.correlation_id):
@@ -114,6 +132,11 @@ class Listener:
             self._on_result(delivery)
 
         return _reading(session, results, since_id, take)
+
+
+def _oldest(ids: Collection[str]) -> str:
+    """The id from whose moment on all are found; one without a moment is found from the beginning on."""
+    return min(ids, key=lambda job_id: id_time(job_id) or 0.0)
 
 
 @asynccontextmanager

@@ -12,6 +12,8 @@ NURSERY_DIED = "the pool's nursery died"
 WIRE_LOST = "the worker cannot hear it any more"
 NEIGHBOUR = "another job ended its process"
 NOBODY_KNOWN = "one of several jobs ended their process, and which of them is not known"
+CANCELLED = "it was cancelled and did not end"
+"""Why a process is killed that runs on with a cancelled job; that is no crash of the job's, and its neighbours' neither."""
 _OURS = frozenset({STOPPING, NURSERY_DIED, WIRE_LOST, NEIGHBOUR, NOBODY_KNOWN})
 
 

@@ -20,10 +20,12 @@ class Outcomes:
         done: the values of those that are done, by place: members of a JSON object, each with a comma after it. They go as they are
             from the process that made them to the producer; nobody between them looks at single ones.
         others: the outcomes of the rest, by place.
+        cancelled_for: why the chunk was cancelled, if it was.
     """
 
     done: list[bytes] = field(default_factory=list)
     others: dict[int, Outcome] = field(default_factory=dict)
+    cancelled_for: str = ""
 
 
 def member(place: int, value: bytes) -> bytes:

@@ -7,11 +7,15 @@ from functools import partial
 
 import structlog
 
+from warren.control import Held
 from warren.job import Job
 from warren.worker.assignment import Assignment
 from warren.worker.execution import Execution, Runner
 from warren.worker.fanout import Interrupted
 from warren.worker.settle import Settler
+
+CANCEL_SECONDS = 5.0
+"""So long may a cancelled job take to end; then its process is killed."""
 
 
 class Conduct:
@@ -62,6 +66,29 @@ class Conduct:
             assignment = self._runner.start(execution, job, partial(self._planned, execution))
             if assignment is not None:
                 self.working[execution] = assignment
+
+    def cancel(self, touches: Callable[[Execution], bool]) -> Held:
+        """Have cancelled executions end: what has not begun at once, what runs as soon as it can; and tell what there were."""
+        found = [execution for execution in self.working if touches(execution)]
+        ended = [execution for execution in found if execution.plan is not None]
+        retried = {
+            execution for execution in ended if execution.plan is not None and execution.plan.retry_in is not None
+        }
+        self._runner.pool.take_back()
+        left = [execution for execution in found if execution.plan is None]
+        running = [execution for execution in left if execution.started]
+        for execution in left:
+            waits_for = self.working.get(execution)
+            if isinstance(waits_for, Assignment):
+                self._runner.pool.cancel(waits_for, CANCEL_SECONDS)
+            elif execution.chunk is not None:
+                execution.chunk.cancel(self._runner.pool, CANCEL_SECONDS)
+        return Held(
+            running=_ids(running),
+            withdrawn=_ids(set(left).difference(running)),
+            ended=_ids(set(ended) - retried),
+            retried=_ids(retried),
+        )
 
     def withdraw(self, executions: Iterable[Execution]) -> None:
         """Have those that have not begun, by what `recall` says, given back; not those whose queue is gone."""
@@ -157,3 +184,7 @@ class Conduct:
             if not self.working:
                 self.idle.set()
             self._on_end()
+
+
+def _ids(executions: Iterable[Execution]) -> tuple[str, ...]:
+    return tuple(execution.key[0] for execution in executions)

@@ -24,6 +24,7 @@ from warren.metrics import Metrics
 from warren.settings import Settings, load
 from warren.topology import Names
 from warren.worker.blame import STOPPING
+from warren.worker.cancelling import Cancelling
 from warren.worker.control import Control
 from warren.worker.execution import Runner
 from warren.worker.health import Health, HttpServer
@@ -35,6 +36,7 @@ from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
+from warren.worker.tombstones import Tombstones
 from warren.worker.user_metrics import Sums
 
 _BEAT_SECONDS = 1.0
@@ -89,8 +91,8 @@ class Worker:
         )
         metrics.show_slots(lambda: self._pool.counts)
         self._outlet = Outlet(self.settings, self.name)
-        self._intake = self._make_intake()
         self._control = Control(self.settings, self.name, self._outlet, self._events)
+        self._intake = self._make_intake()
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -101,10 +103,13 @@ class Worker:
         settings = self.settings
         names, limit = Names(settings.namespace), settings.payload_limit
         planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
-        runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead)
+        tombstones = Tombstones()
+        runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead, tombstones)
         deadline, doubt = settings.publish_timeout, 3.0 * settings.heartbeat
         settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
-        return Intake(settings.queues, names, runner, settler, self._ahead)
+        intake = Intake(settings.queues, names, runner, settler, self._ahead)
+        Cancelling(tombstones, intake.cancel, runner).listen(self._control)
+        return intake
 
     def run(self) -> None:
         """Work until SIGTERM, SIGINT or `stop`; returns when everything is finished or given back.

@@ -11,16 +11,17 @@ from warren.amqp.seam import Delivery, Message
 from warren.clock import Clock
 from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStarted
 from warren.job import Job, Undecodable, encode_body, from_message
-from warren.outcome import Crashed, Expired, Outcome, Rejected, label
+from warren.outcome import Cancelled, Crashed, Expired, Outcome, Rejected, label
 from warren.worker.assignment import Assignment
 from warren.worker.blame import NOBODY_KNOWN, is_ours
-from warren.worker.fanout import Interrupted, Pace, run_chunk
+from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.losses import told, workers_lost
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
+from warren.worker.tombstones import Tombstones
 
 _CLEAN_UP_SECONDS = 5.0
 """After its deadline, for a task that does not end by the exception."""
@@ -42,6 +43,7 @@ class Execution:
         published: how many of the plan's publishes are confirmed.
         sent: the confirm of the next one, once that is written: while it may still come, nothing is written twice.
         orphaned: its queue was deleted under it: there is nothing left to ack, and no redelivery to wait for.
+        chunk: its items, while they run.
     """
 
     session: Session
@@ -55,6 +57,7 @@ class Execution:
     published: int = 0
     sent: asyncio.Future[None] | None = None
     orphaned: bool = False
+    chunk: Chunk | None = None
 
 
 def key_of(job: Job, message: Message) -> Key:
@@ -72,6 +75,7 @@ class Runner:
     clock: Clock
     payload_limit: int
     ahead: ReadAhead
+    tombstones: Tombstones
     paces: dict[str, Pace] = field(default_factory=dict)
     """Of the tasks that came in chunks."""
 
@@ -111,12 +115,18 @@ class Runner:
             return
         body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
         pace = self.paces.setdefault(job.task, Pace())
-        run = _run_of(job, body, self.clock())
+        execution.chunk = chunk = Chunk(_run_of(job, body, self.clock()), job.body, pace)
         try:
-            outcomes = await run_chunk(self.pool, run, job.body, info, lambda: self.started(execution, job), pace=pace)
+            outcomes = await run_chunk(self.pool, chunk, info, lambda: self.started(execution, job))
         except (Interrupted, asyncio.CancelledError):
             self.returned(execution, job)
             raise
+        finally:
+            execution.chunk = None
+        stones = self.tombstones
+        outcomes.others = {place: stones.outcome_of(job, one) for place, one in outcomes.others.items()}
+        if stones.any and (stone := stones.of(job)) is not None:
+            outcomes.cancelled_for = stone.reason
         plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
         self.ended(execution, job, plan, time.monotonic() - execution.started, waits=not info.is_coroutine)
 
@@ -136,6 +146,10 @@ class Runner:
     def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float, *, waits: bool = True) -> None:
         """Take note what a job came to; `waits` when others had to wait for it."""
         execution.plan = plan
+        if not execution.started:
+            # Cancelled while it waited here.
+            self.events.emit(JobRefused(job.id, job.task, job.queue, plan.outcome, plan.outcome, plan.detail))
+            return
         if waits:
             self.ahead.took(seconds)
         self.events.emit(
@@ -150,13 +164,20 @@ class Runner:
         if refusal is None and info is not None:
             return info
         outcome = refusal or Rejected("unknown_task", job.task)
-        detail = outcome.detail if isinstance(outcome, Rejected) else "its time was over before a worker could start it"
-        reason = outcome.reason if isinstance(outcome, Rejected) else "expired"
-        self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, detail))
-        execution.plan = self.planner.single(job, outcome, MAX_CRASHES, self.clock())
+        reason = outcome.reason if isinstance(outcome, Rejected) else label(outcome)
+        execution.plan = self.plan(job, outcome, MAX_CRASHES)
+        self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, execution.plan.detail))
         return None
 
+    def plan(self, job: Job, outcome: Outcome, max_crashes: int) -> Plan:
+        """Return what follows for a job that is no chunk, or for a chunk that never began."""
+        if isinstance(outcome, Cancelled) and self.tombstones.is_told(job):
+            job = msgspec.structs.replace(job, wants_result=False)
+        return self.planner.single(job, outcome, max_crashes, self.clock())
+
     def _refusal(self, delivery: Delivery, job: Job, info: TaskInfo | None) -> Outcome | None:
+        if self.tombstones.any and (stone := self.tombstones.of(job)) is not None:
+            return Cancelled(stone.reason)
         if info is None:
             known = ", ".join(sorted(self.pool.tasks)[:20])
             return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
@@ -212,7 +233,8 @@ class _Single:
             if is_ours(crash):
                 raise Interrupted(suspect=crash.killed_for == NOBODY_KNOWN)
             outcome, seconds = crash, time.monotonic() - self.execution.started
-        plan = runner.planner.single(job, outcome, self.info.max_crashes, runner.clock())
+        outcome = runner.tombstones.outcome_of(job, outcome)
+        plan = runner.plan(job, outcome, self.info.max_crashes)
         runner.ended(self.execution, job, plan, seconds, waits=not self.info.is_coroutine)
 
 

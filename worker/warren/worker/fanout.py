@@ -7,14 +7,14 @@ it was at is charged. What it had not begun goes to another process. Items of a 
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from warren.job import Body, encode_body
-from warren.outcome import Done
-from warren.worker.assignment import ProcessDied
-from warren.worker.blame import NEIGHBOUR, NOBODY_KNOWN, is_ours
+from warren.outcome import Cancelled, Done
+from warren.worker.assignment import Assignment, ProcessDied
+from warren.worker.blame import CANCELLED, NEIGHBOUR, NOBODY_KNOWN, is_ours
 from warren.worker.chunk import Outcomes, member
 from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
@@ -70,8 +70,14 @@ class Pace:
         return max(1, min(int(UNIT_SECONDS / mean), max(share, min(left, int(_WORTH_SECONDS / mean)))))
 
 
-class _Chunk:
-    """A chunk while it runs."""
+class Chunk:
+    """A chunk while it runs.
+
+    Args:
+        run: what its items have in common.
+        body: the items, and the arguments that come after each.
+        pace: the task's.
+    """
 
     def __init__(self, run: Run, body: Body, pace: Pace) -> None:
         self._run = run
@@ -82,14 +88,34 @@ class _Chunk:
         self.waiting = deque(range(len(self._items)))
         """Which items, by their number here, have to be given to a process."""
         self.outcomes = Outcomes()
+        self._running: set[Assignment] = set()
+        self._cancelled = False
 
     def cut(self, processes: int) -> list[int]:
         """Take from what waits as much as one process shall be given now."""
         size = min(len(self.waiting), self._pace.unit(len(self.waiting), processes))
         return [self.waiting.popleft() for _ in range(size)]
 
+    def cancel(self, pool: Pool, grace: float) -> None:
+        """Have all items that are not done end as cancelled; those that run get `grace` seconds to do so."""
+        self._cancelled = True
+        left, self.waiting = self.waiting, deque()
+        self._wait_again(left)
+        for assignment in list(self._running):
+            pool.cancel(assignment, grace)
+
+    def _wait_again(self, items: Collection[int]) -> None:
+        """Have items be given to a process next; not those of a cancelled chunk."""
+        if self._cancelled:
+            self.outcomes.others |= {self._places[item]: Cancelled(CANCELLED) for item in items}
+        else:
+            self.waiting.extendleft(reversed(list(items)))
+
     async def run_unit(self, items: list[int], pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
         """Run some items on one process; what it does not come to waits again."""
+        if self._cancelled:  # while this was about to begin
+            self._wait_again(items)
+            return
         encoded = b",".join(map(self._items.__getitem__, items))
         unit = Unit(next(_NUMBERS), [self._places[item] for item in items], b"[%b]" % encoded)
         told = 0
@@ -105,7 +131,11 @@ class _Chunk:
 
         try:
             await pool.run(
-                msgspec.structs.replace(self._run, unit=unit), ended, on_start=on_start, kill_after=info.kill_after
+                msgspec.structs.replace(self._run, unit=unit),
+                ended,
+                on_start=on_start,
+                kill_after=info.kill_after,
+                among=self._running,
             )
         except ProcessDied as died:
             crash = died.crash
@@ -114,10 +144,13 @@ class _Chunk:
             if told < len(items) and crash.killed_for != NEIGHBOUR:
                 self.outcomes.others[unit.places[told]] = crash
                 told += 1
-        self.waiting.extendleft(reversed(items[told:]))
+        self._wait_again(items[told:])
 
     async def run_item(self, item: int, pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
         """Run an item of a coroutine task beside others; it waits again when another job takes its process along."""
+        if self._cancelled:
+            self._wait_again([item])
+            return
         body = Body(self._body.task, [self._items[item], *self._body.args], self._body.kwargs)
         place = self._places[item]
 
@@ -132,13 +165,14 @@ class _Chunk:
                 ended,
                 on_start=on_start,
                 kill_after=info.kill_after,
+                among=self._running,
             )
         except ProcessDied as died:
             crash = died.crash
             if not is_ours(crash) or crash.killed_for == NOBODY_KNOWN:
                 self.outcomes.others[place] = crash
             elif crash.killed_for == NEIGHBOUR:
-                self.waiting.appendleft(item)
+                self._wait_again([item])
             else:
                 raise Interrupted from died
 
@@ -149,15 +183,12 @@ class _Chunk:
             self.outcomes.others[place] = message.outcome
 
 
-async def run_chunk(
-    pool: Pool, run: Run, body: Body, info: TaskInfo, on_start: Callable[[], None], *, pace: Pace
-) -> Outcomes:
-    """Run all items of a chunk and return what they came to; `pace` is the task's.
+async def run_chunk(pool: Pool, chunk: Chunk, info: TaskInfo, on_start: Callable[[], None]) -> Outcomes:
+    """Run all items of a chunk and return what they came to.
 
     Raises:
         Interrupted: the worker stops.
     """
-    chunk = _Chunk(run, body, pace)
     units: set[asyncio.Task[None]] = set()
     if not chunk.waiting:
         on_start()  # begun and ended at once

@@ -5,8 +5,10 @@ when what waits has not moved for as long as it may wait, it goes back to its qu
 """
 
 import asyncio
+from collections.abc import Callable
 
 from warren.amqp.seam import Delivery, cancelled
+from warren.control import Held
 from warren.topology import Names
 from warren.worker.conduct import Conduct
 from warren.worker.execution import Execution, Runner, key_of
@@ -53,6 +55,10 @@ class Intake:
         for orphan in self._settler.adopt(session):
             self._conduct.start(orphan, None)
         await self._lanes.open(session)
+
+    def cancel(self, touches: Callable[[Execution], bool]) -> Held:
+        """Have cancelled executions end; see `Conduct.cancel`."""
+        return self._conduct.cancel(touches)
 
     def lost(self, session: Session, reason: str) -> None:
         """Hear why a session ended."""

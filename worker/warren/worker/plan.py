@@ -107,11 +107,12 @@ class Planner:
             detail = f"{len(retried)} of {items} items will be retried: {following.last_error}"
         elif buried is not None:
             detail = buried.detail
+        why = outcomes.cancelled_for if without and not retried and not dead else ""
+        state, outcome = _chunk_ends(retried=bool(retried), dead=bool(dead), cancelled=bool(why))
         if job.wants_result:
             failed = {place: _item_failure(one) for place, one in without.items()}
-            state = JobState.RUNNING if retried else JobState.DEAD if dead else JobState.DONE
-            publishes += self._item_results(job, done, failed, state, now)
-        return Plan("retry" if retried else "failed" if dead else "done", tuple(publishes), detail, wait, buried)
+            publishes += self._item_results(job, done, failed, (state, why), now)
+        return Plan(outcome, tuple(publishes), detail or why, wait, buried)
 
     def refused(self, message: Message, queue: str, reason: str, detail: str, now: float) -> Plan:
         """Plan for a message that is no job at all."""
@@ -187,12 +188,15 @@ class Planner:
         )
 
     def _item_results(
-        self, job: Job, done: Iterable[bytes], failed: Mapping[int, ItemFailure], state: JobState, now: float
+        self, job: Job, done: Iterable[bytes], failed: Mapping[int, ItemFailure], ends: tuple[JobState, str], now: float
     ) -> Iterator[Publish]:
+        state, why = ends
         parts = list(in_parts(done, failed))
         for number, (items, others) in enumerate(parts, 1):
             state_now = state if number == len(parts) else JobState.RUNNING
-            told = Result(job.id, job.task, job.queue, state_now, job.attempt, now, self.worker, failed=others)
+            told = Result(
+                job.id, job.task, job.queue, state_now, job.attempt, now, self.worker, reason=why, failed=others
+            )
             message, key = result.to_message(told, job, items)
             yield Publish(message, self.names.results, key, mandatory=False)
 
@@ -237,6 +241,17 @@ def _in_time(job: Job, outcome: Outcome, now: float) -> Outcome:
 
 def _is_over(job: Job, at: float) -> bool:
     return job.deadline_at is not None and at >= job.deadline_at
+
+
+def _chunk_ends(*, retried: bool, dead: bool, cancelled: bool) -> tuple[JobState, str]:
+    """The state of a chunk after an attempt, and what that is called."""
+    if retried:
+        return JobState.RUNNING, "retry"
+    if dead:
+        return advance(JobState.RUNNING, "failed"), "failed"
+    if cancelled:
+        return advance(JobState.RUNNING, "cancelled"), "cancelled"
+    return advance(JobState.RUNNING, "done"), "done"
 
 
 def _ends(outcome: Outcome) -> tuple[JobState, str]:

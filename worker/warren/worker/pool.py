@@ -1,9 +1,12 @@
 """The pool: runs units of work on processes that it keeps alive, and takes back what must not wait for one."""
 
+import asyncio
 from collections.abc import Callable
 
 from warren.events import Events
+from warren.outcome import Crashed
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
+from warren.worker.blame import CANCELLED
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
 from warren.worker.loop_watch import LoopWatch
@@ -89,7 +92,8 @@ class Pool:
             run, encoded, work, alone=run.unit is not None or kill_after is not None, in_loop=in_loop
         )
         if kill_after is not None:
-            assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, kill_after))
+            why = f"over its kill_after of {kill_after} s"
+            assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, why))
         (self._places if in_loop else self._dispatch).put(assignment)
         return assignment
 
@@ -100,17 +104,20 @@ class Pool:
         *,
         on_start: Callable[[], None],
         kill_after: float | None = None,
+        among: set[Assignment],
     ) -> None:
-        """As `submit`, and wait for its end; cancelled before it is begun, it never is.
+        """As `submit`, and wait for its end; cancelled before it is begun, it never is. Meanwhile it is `among` others.
 
         Raises:
             ProcessDied: the process ended before the last outcome.
         """
         work = Awaited(on_start, on_ended)
         assignment = self.submit(run, work, kill_after=kill_after)
+        among.add(assignment)
         try:
             await work.done
         finally:
+            among.discard(assignment)
             assignment.withdrawn = True
 
     def take_back(self) -> None:
@@ -137,12 +144,25 @@ class Pool:
         else:
             self._supervisor.handling.interrupt(process, assignment)
 
-    def _kill(self, assignment: Assignment, kill_after: float) -> None:
+    def cancel(self, assignment: Assignment, grace: float) -> None:
+        """Have a run end that is not wanted any more: it never begins, or is interrupted, and killed if it goes on for `grace` s.
+
+        By whatever way it ends, its work hears of that; of a kill, or when it never begins, as a crash for `CANCELLED`.
+        """
+        self.take_back()
+        if assignment.process is None:
+            assignment.withdrawn = True
+            assignment.work.over(Crashed(None, None, killed_for=CANCELLED))
+            return
+        self.interrupt(assignment, CANCELLED)
+        asyncio.get_running_loop().call_later(grace, self._kill, assignment, CANCELLED)
+
+    def _kill(self, assignment: Assignment, why: str) -> None:
         process = assignment.process
         if process is None or not self._is_alone(process, assignment):
             return
         process.culprit = assignment
-        self._supervisor.handling.kill(process, f"over its kill_after of {kill_after} s")
+        self._supervisor.handling.kill(process, why)
 
     def _is_alone(self, process: PoolProcess, assignment: Assignment) -> bool:
         """See to it that a process runs this in its main thread, or on its loop, and that nothing else begins there."""
