@@ -4,7 +4,16 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from warren.context import job, progress
-from warren.producer import AsyncHandle, AsyncMapHandle, AsyncProducer, Handle, MapHandle, Producer
+from warren.producer import (
+    AsyncHandle,
+    AsyncMapHandle,
+    AsyncProducer,
+    Cancellation,
+    Handle,
+    MapHandle,
+    Producer,
+    TaskCancellation,
+)
 from warren.result import Result
 from warren.retry import Retry
 from warren.task import Call, CoroutineTask, NamedTask, named, task
@@ -71,6 +80,15 @@ def many(producer: Producer) -> None:
     assert_type(producer.handle("id"), Handle[Any])
 
 
+def cancelled(producer: Producer) -> None:
+    assert_type(producer.enqueue(thumbnail, "a").cancel(), Cancellation)
+    assert_type(producer.map(thumbnail, ["a"]).cancel(timeout=2, reason="enough"), dict[str, Cancellation])
+    assert_type(producer.cancel("id", timeout=2), Cancellation)
+    assert_type(producer.cancel_many(["id"]), dict[str, Cancellation])
+    assert_type(producer.cancel_task(thumbnail), TaskCancellation)
+    assert_type(producer.cancel_task("images.jobs:thumbnail", reason="enough").before, float)
+
+
 def settled(producer: Producer) -> None:
     with Producer(url="amqp://h") as entered:
         assert_type(entered, Producer)
@@ -89,3 +107,8 @@ async def asynchronous() -> None:
         mapped = await producer.map(fetch, ["a"])
         assert_type(mapped, AsyncMapHandle[int])
         assert_type(await mapped.results(), list[int])
+        assert_type(await mapped.cancel(), dict[str, Cancellation])
+        assert_type(await handle.cancel(timeout=2, reason="enough"), Cancellation)
+        assert_type(await producer.cancel("id"), Cancellation)
+        assert_type(await producer.cancel_many(["id"]), dict[str, Cancellation])
+        assert_type(await producer.cancel_task(fetch), TaskCancellation)

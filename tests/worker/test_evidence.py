@@ -35,7 +35,7 @@ class Scene:
         """Run a task to its end."""
         name, number = f"{DEADLY}:{task}", next(self._numbers)
         run = Run(str(number), name, "q", 1, 0, "", 0.0, json.dumps({"task": name, "args": args}).encode())
-        await self.pool.run(run, lambda _: None, on_start=lambda: None, kill_after=kill_after)
+        await self.pool.run(run, lambda _: None, on_start=lambda: None, kill_after=kill_after, among=set())
 
     async def crash(self, task: str, *args: object, kill_after: float | None = None) -> Crashed:
         """Run a task that does not survive it."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run everything for one machine in this terminal.",
     "enqueue": "Enqueue one job of TASK.",
     "result": "Tell what became of a job.",
+    "cancel": "Cancel jobs, wherever they are.",
     "map": "Run TASK once per item.",
     "queues": "List the queues and what waits in them.",
     "dead": "List, show, replay or drop dead letters.",

@@ -8,7 +8,7 @@ import click
 from warren import errors
 from warren.console.output import emit
 
-FAILED, USAGE, NO_RESULT, DEAD, CANCELLED, EXPIRED = range(1, 7)
+FAILED, USAGE, NO_RESULT, DEAD, CANCELLED, EXPIRED, ALREADY_DONE, UNKNOWN = range(1, 9)
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 

@@ -81,9 +81,11 @@ def judge(job_id: str, held: Held, *, enqueued: bool, final: JobState | None) ->
     """
     if job_id in held.running:
         return Cancellation.CANCELLING
-    if job_id in held.withdrawn or final is JobState.CANCELLED:
+    if final not in {None, JobState.CANCELLED}:
+        return Cancellation.ALREADY_DONE
+    if final is JobState.CANCELLED or job_id in held.withdrawn:
         return Cancellation.CANCELLED
-    if final is not None or job_id in held.ended:
+    if job_id in held.ended:
         return Cancellation.ALREADY_DONE
     return Cancellation.CANCELLED if enqueued or job_id in held.retried else Cancellation.UNKNOWN
 

@@ -8,24 +8,21 @@ from warren.control import CancelJobs, CancelTask, Held, ResultsTold
 from warren.job import Job
 from warren.worker.control import Control
 from warren.worker.execution import Execution, Runner
-from warren.worker.tombstones import Tombstone, Tombstones
+from warren.worker.tombstones import Tombstone
 
 
 class Cancelling:
     """Has cancellations heard and obeyed.
 
     Args:
-        tombstones: what is remembered; jobs are held against them when they arrive, and before they are tried again.
+        runner: holds jobs against what is remembered, when they arrive and before they are tried again.
         cancel: has executions end, and tells what there were.
-        runner: reads jobs.
     """
 
-    def __init__(
-        self, tombstones: Tombstones, cancel: Callable[[Callable[[Execution], bool]], Held], runner: Runner
-    ) -> None:
-        self._tombstones = tombstones
-        self._cancel = cancel
+    def __init__(self, runner: Runner, cancel: Callable[[Callable[[Execution], bool]], Held]) -> None:
         self._runner = runner
+        self._tombstones = runner.tombstones
+        self._cancel = cancel
 
     def listen(self, control: Control) -> None:
         """Hear what concerns cancelling."""
@@ -51,7 +48,7 @@ class Cancelling:
 
     def _is_cancelled(self, execution: Execution) -> bool:
         """What is read again after a reconnect may be older than a replay of the job."""
-        job = self._runner.accept(execution.delivery.message, execution.queue)
+        job = self._runner.accept(execution.delivery, execution.queue)
         if not isinstance(job, Job):
             return False
         # One that came without an id was given its own when it came.

@@ -36,7 +36,6 @@ from warren.worker.read_ahead import ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
-from warren.worker.tombstones import Tombstones
 from warren.worker.user_metrics import Sums
 
 _BEAT_SECONDS = 1.0
@@ -103,12 +102,11 @@ class Worker:
         settings = self.settings
         names, limit = Names(settings.namespace), settings.payload_limit
         planner = Planner(names, self.name, limit, random.Random())  # noqa: S311 - jitter
-        tombstones = Tombstones()
-        runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead, tombstones)
+        runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead)
         deadline, doubt = settings.publish_timeout, 3.0 * settings.heartbeat
         settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
         intake = Intake(settings.queues, names, runner, settler, self._ahead)
-        Cancelling(tombstones, intake.cancel, runner).listen(self._control)
+        Cancelling(runner, intake.cancel).listen(self._control)
         return intake
 
     def run(self) -> None:

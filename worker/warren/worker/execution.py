@@ -75,7 +75,7 @@ class Runner:
     clock: Clock
     payload_limit: int
     ahead: ReadAhead
-    tombstones: Tombstones
+    tombstones: Tombstones = field(default_factory=Tombstones)
     paces: dict[str, Pace] = field(default_factory=dict)
     """Of the tasks that came in chunks."""
 
