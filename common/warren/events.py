@@ -141,6 +141,18 @@ class CommandIgnored(msgspec.Struct, frozen=True):
     reason: str
 
 
+class QueuePaused(msgspec.Struct, frozen=True):
+    """A worker takes no jobs of a queue of its own any more, until it is resumed."""
+
+    queue: str
+
+
+class QueueResumed(msgspec.Struct, frozen=True):
+    """A worker takes jobs of a queue of its own again."""
+
+    queue: str
+
+
 class ProcessStarted(msgspec.Struct, frozen=True):
     """A pool process is ready for jobs."""
 
@@ -216,6 +228,8 @@ Event = (
     | BrokerLost
     | ControlUnavailable
     | CommandIgnored
+    | QueuePaused
+    | QueueResumed
     | ProcessStarted
     | ProcessExited
     | LoopBlocked

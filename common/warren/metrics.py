@@ -23,7 +23,10 @@ from warren.events import (
     LoopBlocked,
     ProcessExited,
     Published,
+    QueuePaused,
+    QueueResumed,
     StaleSettle,
+    WorkerReady,
 )
 from warren.tally import Tallies, Tally
 
@@ -53,6 +56,10 @@ _COUNTERS = {
 _GAUGES = {
     "warren_jobs_running": ("Jobs being run now.", _JOB),
     "warren_slots": ("Pool processes by state: free, busy, starting.", ("state",)),
+    "warren_queue_paused": (
+        "1 while this worker takes no jobs of a queue it serves, because that is paused.",
+        ("queue",),
+    ),
     "warren_broker_connected": ("1 while connected and consuming.", ()),
     "warren_build_info": ("Always 1; the versions are labels.", ("version", "python")),
 }
@@ -121,6 +128,13 @@ class Metrics:
                 self._gauge("warren_broker_connected").set(1)
                 if event.again:
                     self._counter("warren_broker_reconnects_total").inc()
+            case QueuePaused():
+                self._gauge("warren_queue_paused", event.queue).set(1)
+            case QueueResumed():
+                self._gauge("warren_queue_paused", event.queue).set(0)
+            case WorkerReady():
+                for queue in event.queues:
+                    self._gauge("warren_queue_paused", queue).inc(0)  # shown from now on, paused or not
             case BrokerLost():
                 self._gauge("warren_broker_connected").set(0)
             case _:

@@ -23,6 +23,8 @@ EVENTS: list[Event] = [
     events.BrokerLost("gone", 1.5),
     events.ControlUnavailable("403 ACCESS_REFUSED"),
     events.CommandIgnored("no command"),
+    events.QueuePaused("images"),
+    events.QueueResumed("images"),
     events.ProcessStarted(123, 1),
     events.LoopBlocked("id", "m:f", "q", 123, 1.5, 'File "a.py", line 1 in f'),
     events.ProcessExited(123, 1, "crashed", "SIGKILL", 1 << 20, "its last line", 'File "a.py", line 1 in f'),

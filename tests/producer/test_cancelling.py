@@ -305,7 +305,9 @@ def test_the_asynchronous_producer_has_the_same(memory_broker: str, idle: Hands)
     asyncio.run(cancelling())
 
 
-def test_what_is_no_cancellation_does_not_concern_producers(memory_broker: str, producer: Producer, idle: Hands) -> None:
+def test_what_is_no_cancellation_does_not_concern_producers(
+    memory_broker: str, producer: Producer, idle: Hands
+) -> None:
     handle = producer.enqueue(double, 21)
     message, _ = control.command_message(PauseQueue("q", 1.0), 1.0)
 

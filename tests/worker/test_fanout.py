@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warren.job import Body
-from warren.outcome import Crashed, Done, Outcome
+from warren.outcome import Cancelled, Crashed, Done, Outcome
 from warren.worker.assignment import Assignment, ProcessDied
-from warren.worker.blame import STOPPING, is_ours
+from warren.worker.blame import CANCELLED, STOPPING, is_ours
 from warren.worker.chunk import member, opened
 from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Part, Run, TaskInfo
@@ -152,3 +152,53 @@ def test_a_unit_that_lasts_leaves_the_rest_to_processes_that_had_nothing_left_to
     pool.running = []
     assert len(run(pool, body_of(list(range(100))))) == 100
     assert pool.most_at_once == 2
+
+
+class CancellingPool(FakePool):
+    """As `FakePool`; after so many items its chunk is cancelled, and what runs dies of it."""
+
+    def __init__(self, size: int, after: int) -> None:
+        super().__init__(size)
+        self.chunk: Chunk | None = None
+        self.after = after
+        self._dying = False
+
+    def cancel(self, assignment: Assignment, grace: float) -> None:
+        assert grace == 7.0
+        self._dying = True
+
+    async def run(self, run: Run, on_ended: Callable[[Ended], None], *, among: set[Assignment], **more: Any) -> None:
+        assignment = Assignment(run, b"", cast("Any", None), alone=True)
+        among.add(assignment)
+
+        def ended(message: Ended) -> None:
+            if not self._dying:
+                on_ended(message)
+                if len(self.ran) == self.after:
+                    assert self.chunk is not None
+                    self.chunk.cancel(cast("Pool", self), 7.0)
+            if self._dying:
+                raise ProcessDied(Crashed(9, None, 0, CANCELLED))
+
+        try:
+            await super().run(run, ended, among=among, **more)
+        finally:
+            among.discard(assignment)
+
+
+@deterministic
+@given(count=st.integers(1, 60), size=st.integers(1, 8), after=st.integers(1, 60))
+def test_items_of_a_cancelled_chunk_are_done_or_cancelled_and_none_is_lost(count: int, size: int, after: int) -> None:
+    pool = CancellingPool(size, after)
+    chunk = pool.chunk = Chunk(RUN, body_of(list(range(count))), Pace())
+    found = asyncio.run(run_chunk(cast("Pool", pool), chunk, INFO, lambda: None))
+    done = {place for members in found.done for place in opened(members)}
+    assert done.isdisjoint(found.others)
+    assert done | set(found.others) == set(range(count))
+    assert all(
+        isinstance(one, Cancelled) or getattr(one, "killed_for", "") == CANCELLED for one in found.others.values()
+    )
+    if after <= count:
+        assert len(done) >= after
+    else:
+        assert not found.others

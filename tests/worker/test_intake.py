@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any, cast
 
 from tests.support import eventually_async
-from tests.worker.test_settle import FakeOutlet, scenario
+from tests.worker.test_settle import FakeOutlet, scenario, true_of
 
 from warren.amqp.seam import Delivery, Message, Settle, cancelled
 from warren.events import Events
 from warren.job import Job, from_message
 from warren.topology import Names
 from warren.worker.assignment import Assignment
+from warren.worker.conduct import CANCEL_SECONDS
 from warren.worker.execution import Execution, Then
 from warren.worker.intake import Intake
 from warren.worker.plan import Plan
@@ -68,6 +69,7 @@ class FakeRunner:
 
     def __init__(self, processes: int) -> None:
         self.begun: list[str] = []
+        self.told_to_end: list[float] = []
         self.pool = self
         self._free = processes
         self._waiting: list[tuple[Assignment, Execution, Job, Then]] = []
@@ -84,6 +86,16 @@ class FakeRunner:
 
     def take_back(self) -> None:
         """Nothing lies anywhere."""
+
+    def cancel(self, assignment: Assignment, grace: float) -> None:
+        """As a pool: what has not begun never does; what runs ends when the test says so."""
+        for waiting in self._waiting:
+            if waiting[0] is assignment:
+                self._waiting.remove(waiting)
+                waiting[1].plan = Plan("cancelled", ())
+                waiting[3](None)
+                return
+        self.told_to_end.append(grace)
 
     def end(self, number: int) -> None:
         execution, then = self._running.pop(str(number))
@@ -110,7 +122,10 @@ class Scene:
         self.ahead.took(0.0001)
         self.runner = FakeRunner(2)
         settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
-        self.intake = Intake(("default",), NAMES, cast("Any", self.runner), settler, self.ahead)
+        self.paused: set[str] = set()
+        self.intake = Intake(
+            ("default",), NAMES, cast("Any", self.runner), settler, self.ahead, is_paused=self.paused.__contains__
+        )
 
     async def session(self) -> FakeSession:
         session = FakeSession()
@@ -269,3 +284,59 @@ async def eventually(condition: Callable[[], bool]) -> None:
         return condition()
 
     await eventually_async(asked)
+
+
+@scenario
+async def test_of_a_paused_queue_nothing_is_taken_what_runs_goes_on_and_what_waits_goes_back() -> None:
+    scene = Scene(most=2)
+    session = await scene.session()
+    for number in range(4):
+        session.deliver(number, number)
+    assert scene.runner.begun == ["0", "1"]
+    scene.paused.add("default")
+    scene.intake.pauses_changed()
+    await eventually_async(lambda: true_of(session.settled[Settle.GIVE_BACK] == [2, 3]))
+    assert (session.lanes, scene.intake.running) == (set(), 2)
+    scene.runner.end(0)
+    await asyncio.sleep(0)
+    assert (session.settled[Settle.ACK], session.lanes) == ([0], set())
+    scene.paused.clear()
+    scene.intake.pauses_changed()
+    await eventually_async(lambda: true_of(len(session.lanes) >= 2))
+
+
+@scenario
+async def test_a_session_that_opens_while_its_queue_is_paused_consumes_nothing() -> None:
+    scene = Scene()
+    scene.paused.add("default")
+    session = await scene.session()
+    assert session.lanes == set()
+    scene.paused.clear()
+    scene.intake.pauses_changed()
+    await eventually_async(lambda: true_of(len(session.lanes) == 10))
+
+
+@scenario
+async def test_a_cancelled_job_that_waits_ends_at_once_one_that_runs_is_told_to_and_others_go_on() -> None:
+    scene = Scene(most=4)
+    session = await scene.session()
+    for number in range(5):
+        session.deliver(number, number)
+    held = scene.intake.cancel(lambda execution: execution.key[0] in {"0", "3", "9"})
+    assert (held.running, held.withdrawn, held.ended, held.retried) == (("0",), ("3",), (), ())
+    assert scene.runner.told_to_end == [CANCEL_SECONDS]
+    assert session.settled[Settle.ACK] == [3]
+    assert scene.intake.running == 4
+
+
+@scenario
+async def test_a_job_that_has_its_outcome_cannot_be_cancelled_any_more_unless_it_would_be_tried_again() -> None:
+    scene = Scene(most=4)
+    session = await scene.session()
+    for number in range(2):
+        session.deliver(number, number)
+    for execution in scene.intake._conduct.working:
+        execution.plan = Plan("done", ()) if execution.key[0] == "0" else Plan("retry", (), "", 3600.0)
+    held = scene.intake.cancel(lambda _: True)
+    assert (held.running, held.withdrawn, held.ended, held.retried) == ((), (), ("0",), ("1",))
+    assert scene.runner.told_to_end == []

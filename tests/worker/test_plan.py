@@ -367,3 +367,33 @@ def test_an_item_that_cancels_itself_is_no_dead_letter() -> None:
     (told,) = results(ended)
     assert dead(ended) is None
     assert (told.failed or {})[1].error == "no user 4711"
+
+
+# --- a chunk that was cancelled --------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_chunk_tells_what_is_done_and_that_the_rest_is_cancelled() -> None:
+    outcomes = Outcomes([member(0, b"1")], {1: Cancelled("enough"), 2: Cancelled("enough")}, cancelled_for="enough")
+    found = planner().chunk(replace(JOB, body=Body("m:f", items=[msgspec.Raw(b"0")] * 3)), outcomes, MAX_CRASHES, NOW)
+    assert (found.outcome, found.detail, found.retry_in, dead(found)) == ("cancelled", "enough", None, None)
+    (told,) = results(found)
+    assert (told.state, told.reason) == (JobState.CANCELLED, "enough")
+    assert told.items == {0: msgspec.Raw(b"1")}
+    assert told.failed is not None
+    assert {place: one.error for place, one in told.failed.items()} == {1: "enough", 2: "enough"}
+
+
+def test_a_chunk_that_was_done_before_it_was_cancelled_is_done() -> None:
+    outcomes = Outcomes([member(0, b"1")], {}, cancelled_for="enough")
+    found = planner().chunk(replace(JOB, body=Body("m:f", items=[msgspec.Raw(b"0")])), outcomes, MAX_CRASHES, NOW)
+    assert found.outcome == "done"
+    assert [told.state for told in results(found)] == [JobState.DONE]
+
+
+def test_items_that_were_refused_are_dead_letters_although_the_rest_is_cancelled() -> None:
+    outcomes = Outcomes([], {0: Rejected("invalid_arguments", "no"), 1: Cancelled("enough")}, cancelled_for="enough")
+    body = Body("m:f", items=[msgspec.Raw(b"0")] * 2)
+    found = planner().chunk(replace(JOB, body=body), outcomes, MAX_CRASHES, NOW)
+    assert found.outcome == "failed"
+    assert dead(found) is not None
+    assert [told.state for told in results(found)] == [JobState.DEAD]

@@ -15,9 +15,9 @@ from tests.faults.workers import Gate, begun, written
 from tests.support import eventually_async
 
 from warren.events import Event, Events, ProcessExited
-from warren.outcome import Done
+from warren.outcome import Cancelled, Done
 from warren.worker.assignment import Assignment, Awaited, Killable, ProcessDied
-from warren.worker.blame import is_ours
+from warren.worker.blame import CANCELLED, is_ours
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
 from warren.worker.setup import Setup
@@ -205,3 +205,46 @@ async def test_a_job_that_cannot_be_packed_disturbs_nobody(scene: Scene) -> None
     with pytest.raises(OverflowError):
         await scene.pool.run(run, lambda _: None, on_start=lambda: None, among=set())
     await scene.run(1)
+
+
+# --- cancelling ------------------------------------------------------------------------------------------------------
+
+
+@scenario(1, 5)
+async def test_a_cancelled_run_that_waits_never_begins_wherever_it_waits(scene: Scene) -> None:
+    jobs = [scene.run(number, until=scene.gate.path) for number in range(7)]  # two more than a process may hold
+    await scene.begun(0)
+    for number in (2, 6):
+        scene.pool.cancel(scene.assignments[number], 60)
+        with pytest.raises(ProcessDied, match=CANCELLED):
+            await jobs[number]
+    scene.gate.open()
+    await asyncio.gather(*(jobs[number] for number in (0, 1, 3, 4, 5)))
+    assert begun(scene.log) == [0, 1, 3, 4, 5]
+
+
+@scenario(1, 5)
+async def test_a_cancelled_run_is_interrupted_and_its_process_goes_on_with_the_next(scene: Scene) -> None:
+    running = scene.run(0, until=scene.gate.path)
+    await scene.begun(0)
+    behind = scene.run(1)
+    scene.pool.cancel(scene.assignments[0], 60)
+    await asyncio.gather(running, behind)
+    assert [type(each.outcome) for each in scene.ended[0]] == [Cancelled]
+    assert begun(scene.log) == [0, 1]
+    assert not [event for event in scene.events if isinstance(event, ProcessExited)]
+
+
+@scenario(1, 5)
+async def test_a_cancelled_run_that_goes_on_is_killed_and_what_is_behind_it_runs(scene: Scene) -> None:
+    deaf = Run("deaf", f"{JOBS}:stuck", "default", 1, 0, "", 0.0, json.dumps({"task": f"{JOBS}:stuck"}).encode())
+    started = asyncio.Event()
+    work = Awaited(started.set, lambda _: None)
+    assignment = scene.pool.submit(deaf, work)
+    await asyncio.wait_for(started.wait(), 60)
+    behind = scene.run(1)
+    scene.pool.cancel(assignment, 0.2)
+    with pytest.raises(ProcessDied, match=CANCELLED):
+        await work.done
+    await behind
+    assert begun(scene.log) == [1]

@@ -12,7 +12,7 @@ def test_named_queues_are_looked_at_over_amqp(warren: Warren) -> None:
         warren.ok("enqueue", "m:t", "--queue", "images")
     document = warren.json("queues", "images", environ={"WARREN_MANAGEMENT_URL": "http://127.0.0.1:1"})
     assert document == {
-        "queues": [{"queue": "images", "ready": 3, "unacked": None, "consumers": 0, "stuck": None}],
+        "queues": [{"queue": "images", "ready": 3, "unacked": None, "consumers": 0, "stuck": None, "paused": False}],
         "missing": [],
     }
     lines = warren.ok("queues", "images").splitlines()
@@ -57,3 +57,22 @@ def test_a_namespace_nobody_used_is_told(warren: Warren) -> None:
     document = warren.json("queues", code=1)
     assert document["kind"] == "NotFound"
     assert "topology apply" in document["error"]
+
+
+def test_a_queue_is_paused_and_resumed_and_the_list_says_so(warren: Warren) -> None:
+    warren.ok("enqueue", "m:t", "--queue", "images")
+    assert warren.ok("queues", "pause", "images", "later") == "images  paused\nlater  paused\n"
+    assert warren.json("queues", "pause", "images") == [{"queue": "images", "paused": True, "changed": False}]
+    assert warren.ok("queues", "pause", "images") == "images  it was paused already\n"
+    assert warren.ok("queues", "images").splitlines()[1].split() == ["images", "1", "0", "paused"]
+    eventually(lambda: [one["paused"] for one in warren.json("queues")["queues"]] == [True])
+    assert warren.ok("queues", "list").splitlines()[1].split()[-1] == "paused"
+    assert warren.ok("queues", "resume", "images") == "images  resumed\n"
+    assert warren.ok("queues", "resume", "images") == "images  it was not paused\n"
+    assert warren.json("queues", "list", "images")["queues"][0]["paused"] is False
+
+
+def test_what_cannot_be_a_queue_is_not_paused(warren: Warren) -> None:
+    done = warren("queues", "pause", "a b")
+    assert done.returncode == 2
+    assert "not a usable name" in done.stderr

@@ -30,6 +30,7 @@ from warren.worker.execution import Runner
 from warren.worker.health import Health, HttpServer
 from warren.worker.intake import Intake
 from warren.worker.outlet import Outlet
+from warren.worker.pausing import Pausing
 from warren.worker.plan import Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
@@ -91,6 +92,7 @@ class Worker:
         metrics.show_slots(lambda: self._pool.counts)
         self._outlet = Outlet(self.settings, self.name)
         self._control = Control(self.settings, self.name, self._outlet, self._events)
+        self._pausing = Pausing(self.settings.queues, self._events)
         self._intake = self._make_intake()
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
@@ -105,7 +107,9 @@ class Worker:
         runner = Runner(self._pool, planner, self._events, clock.wall, limit, self._ahead)
         deadline, doubt = settings.publish_timeout, 3.0 * settings.heartbeat
         settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
-        intake = Intake(settings.queues, names, runner, settler, self._ahead)
+        pausing = self._pausing
+        intake = Intake(settings.queues, names, runner, settler, self._ahead, is_paused=pausing.is_paused)
+        pausing.listen(self._control, intake.pauses_changed)
         Cancelling(runner, intake.cancel).listen(self._control)
         return intake
 
@@ -206,6 +210,7 @@ class Worker:
         session = await Session.open(self.settings, self.name, self._outlet)
         try:
             await self._control.open(session.inbound)
+            await self._pausing.renew(self._outlet, session.names)
             await self._intake.open(session)
         except BaseException:
             await session.close()

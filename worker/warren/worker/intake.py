@@ -25,17 +25,30 @@ class Intake:
     Args:
         queues: to take jobs from.
         ahead: says how many jobs may run and wait.
+        is_paused: tells of a queue that no job may be taken from it now.
     """
 
     def __init__(
-        self, queues: tuple[str, ...], names: Names, runner: Runner, settler: Settler, ahead: ReadAhead
+        self,
+        queues: tuple[str, ...],
+        names: Names,
+        runner: Runner,
+        settler: Settler,
+        ahead: ReadAhead,
+        *,
+        is_paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._names = names
         self._runner = runner
         self._settler = settler
         self._ahead = ahead
+        self._is_paused = is_paused
         self._lanes = Lanes(
-            queues, ahead, lambda: (execution.lane for execution in self._conduct.working), self._deliver
+            queues,
+            ahead,
+            lambda: (execution.lane for execution in self._conduct.working),
+            self._deliver,
+            is_paused=is_paused,
         )
         self._conduct = Conduct(runner, settler, self._lanes.balance)
         self._watch: asyncio.TimerHandle | None = None
@@ -55,6 +68,13 @@ class Intake:
         for orphan in self._settler.adopt(session):
             self._conduct.start(orphan, None)
         await self._lanes.open(session)
+
+    def pauses_changed(self) -> None:
+        """Take jobs from the queues that may be taken from now; what waits here of the others goes back."""
+        self._lanes.close_all_but((), then=self._give_back_paused)
+
+    def _give_back_paused(self) -> None:
+        self._conduct.withdraw([one for one in self._conduct.recall() if self._is_paused(one.queue)])
 
     def cancel(self, touches: Callable[[Execution], bool]) -> Held:
         """Have cancelled executions end; see `Conduct.cancel`."""

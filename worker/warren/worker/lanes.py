@@ -26,15 +26,23 @@ class Lanes:
         ahead: says how many lanes are wanted: one for a process, and more while jobs are short.
         occupied: returns the lanes of the executions in progress.
         deliver: takes what comes, but for what comes while its consumer is being cancelled.
+        is_paused: tells of a queue that no lane may be opened to it now.
     """
 
     def __init__(
-        self, queues: tuple[str, ...], ahead: ReadAhead, occupied: Callable[[], Iterable[int]], deliver: OnDelivery
+        self,
+        queues: tuple[str, ...],
+        ahead: ReadAhead,
+        occupied: Callable[[], Iterable[int]],
+        deliver: OnDelivery,
+        *,
+        is_paused: Callable[[str], bool],
     ) -> None:
         self.queues = queues
         self._ahead = ahead
         self._occupied = occupied
         self._deliver = deliver
+        self._is_paused = is_paused
         self._session: Session | None = None
         self._draining = False
         self._late: list[tuple[Session, Delivery]] = []
@@ -98,7 +106,8 @@ class Lanes:
         held = session.lanes.union(self._occupied())
         missing = self._ahead.limit - len(held)
         free = (lane for lane in itertools.count() if lane not in held)
-        return {lane: self.queues[lane % len(self.queues)] for lane in itertools.islice(free, max(0, missing))}
+        queues = [queue for queue in self.queues if not self._is_paused(queue)]
+        return {lane: queues[lane % len(queues)] for lane in itertools.islice(free, max(0, missing))} if queues else {}
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:
         async def doing() -> None:

@@ -1,36 +1,60 @@
-"""`warren queues`: what waits where."""
+"""`warren queues`: what waits where; and which queues are not to be taken from."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import click
 
-from warren.console.broker import connected
+from warren.console import pauses
+from warren.console.broker import BrokerRefused, connected
 from warren.console.failing import FAILED, NotFound
-from warren.console.invocation import Command, Invocation, pass_invocation
+from warren.console.invocation import Group, Invocation, pass_invocation
 from warren.console.management import Management, ManagementUnavailable
 from warren.console.output import emit, plural, say, table
+from warren.console.pauses import paused_names
+from warren.errors import BrokerUnavailable
 from warren.settings import Settings
 from warren.topology import Names, check_name
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLine:
-    """What is told of one queue; `stuck` are jobs that died but cannot get to the dead letters, None where it is unknown."""
+    """What is told of one queue; `stuck` are jobs that died but cannot get to the dead letters; None where it is unknown."""
 
     queue: str
     ready: int
     unacked: int | None
     consumers: int
     stuck: int | None
+    paused: bool | None
 
 
-@click.command("queues", cls=Command)
+class _Queues(Group):
+    """Lists, where no command is named."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["list", *args])
+
+
+@click.group("queues", cls=_Queues, invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context, /) -> int | None:
+    """List, pause or resume queues.
+
+    `warren queues [NAME]...` is short for `warren queues list [NAME]...`.
+    """
+    listed: int | None = ctx.invoke(list_) if ctx.invoked_subcommand is None else None
+    return listed
+
+
+@command.command("list")
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @pass_invocation
-def command(invocation: Invocation, /, names: tuple[str, ...]) -> int:
+def list_(invocation: Invocation, /, names: tuple[str, ...] = ()) -> int:
     """List the queues of the namespace: jobs ready, jobs being run, consumers; delayed jobs; dead letters.
 
     With NAMEs only those are looked at, over AMQP; the whole list needs RabbitMQ's management API, whose numbers are up
@@ -46,7 +70,8 @@ def command(invocation: Invocation, /, names: tuple[str, ...]) -> int:
             "name the queues to look at them over AMQP (`warren queues default`), or say where it is (--management-url)"
         )
         raise
-    _tell_all(invocation, settings, *found)
+    lines, sums = found
+    _tell_all(invocation, settings, _with_pauses(lines, asyncio.run(_paused(settings))), sums)
     return 0
 
 
@@ -57,8 +82,8 @@ def _tell_named(invocation: Invocation, settings: Settings, names: Sequence[str]
         emit({"queues": [asdict(line) for line in lines], "missing": missing})
     elif lines:
         table(
-            ("queue", "ready", "consumers"),
-            ((line.queue, line.ready, line.consumers) for line in lines),
+            ("queue", "ready", "consumers", ""),
+            ((line.queue, line.ready, line.consumers, _state(line)) for line in lines),
             right=("ready", "consumers"),
         )
     for name in missing:
@@ -73,8 +98,25 @@ async def _depths(settings: Settings, names: Sequence[str]) -> list[QueueLine]:
         for name in names:
             depth = await connection.depth(broker_names.queue(check_name(name, "queue")))
             if depth is not None:
-                found.append(QueueLine(name, depth.ready, None, depth.consumers, None))
-    return found
+                found.append(QueueLine(name, depth.ready, None, depth.consumers, None, None))
+        return _with_pauses(found, await paused_names(connection, settings))
+
+
+def _with_pauses(lines: list[QueueLine], paused: frozenset[str] | None) -> list[QueueLine]:
+    return [replace(line, paused=None if paused is None else line.queue in paused) for line in lines]
+
+
+async def _paused(settings: Settings) -> frozenset[str] | None:
+    """Which queues are paused; the list of queues, which comes by another way, does not fail for want of it."""
+    try:
+        async with connected(settings) as connection:
+            return await paused_names(connection, settings)
+    except (BrokerUnavailable, BrokerRefused):
+        return None
+
+
+def _state(line: QueueLine) -> str:
+    return "paused" if line.paused else ""
 
 
 def _survey(settings: Settings) -> tuple[list[QueueLine], dict[str, int]]:
@@ -94,6 +136,7 @@ def _survey(settings: Settings) -> tuple[list[QueueLine], dict[str, int]]:
             _number(queue, "messages_unacknowledged"),
             _number(queue, "consumers"),
             _number(queue, "messages_dlx"),
+            None,
         )
         for queue in work
     ]
@@ -115,8 +158,8 @@ def _tell_all(invocation: Invocation, settings: Settings, lines: list[QueueLine]
     if invocation.json:
         emit({"namespace": settings.namespace, "queues": [asdict(line) for line in lines], **sums})
         return
-    rows = [(line.queue, line.ready, line.unacked, line.consumers) for line in lines]
-    table(("queue", "ready", "unacked", "consumers"), rows, right=("ready", "unacked", "consumers"))
+    rows = [(line.queue, line.ready, line.unacked, line.consumers, _state(line)) for line in lines]
+    table(("queue", "ready", "unacked", "consumers", ""), rows, right=("ready", "unacked", "consumers"))
     click.echo()
     click.echo(f"delayed       {sums['delayed']:,}")
     click.echo(f"dead letters  {sums['dead']:,}{'  see `warren dead list`' if sums['dead'] else ''}")
@@ -125,3 +168,41 @@ def _tell_all(invocation: Invocation, settings: Settings, lines: list[QueueLine]
             f"warning: {plural(sums['stuck'], 'job')} cannot get out of a queue to where it should go next (messages_dlx); "
             "`warren topology check` tells whether something is missing. The broker tries again every three minutes"
         )
+
+
+@command.command("pause")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@pass_invocation
+def pause(invocation: Invocation, /, names: tuple[str, ...]) -> None:
+    """Have no worker take jobs of the queues NAME any more, until they are resumed: also none that starts in a year.
+
+    Jobs that run finish; jobs can be enqueued, and wait. A queue that is not there yet can be paused, too.
+    """
+    _say(invocation, names, paused=True)
+
+
+@command.command("resume")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@pass_invocation
+def resume(invocation: Invocation, /, names: tuple[str, ...]) -> None:
+    """Have workers take jobs of the queues NAME again."""
+    _say(invocation, names, paused=False)
+
+
+def _say(invocation: Invocation, names: tuple[str, ...], *, paused: bool) -> None:
+    settings = invocation.settings()
+    for name in names:
+        check_name(name, "queue")
+    news = asyncio.run(_say_each(settings, names, paused=paused))
+    if invocation.json:
+        emit([{"queue": name, "paused": paused, "changed": changed} for name, changed in news.items()])
+        return
+    state = "paused" if paused else "resumed"
+    for name, changed in news.items():
+        already = "" if changed else "it was paused already" if paused else "it was not paused"
+        click.echo(f"{name}  {already or state}")
+
+
+async def _say_each(settings: Settings, names: tuple[str, ...], *, paused: bool) -> dict[str, bool]:
+    async with connected(settings) as connection:
+        return {name: await pauses.say(connection, settings, name, paused=paused) for name in names}
