@@ -96,7 +96,7 @@ class Metrics:
         found = self._of.get(name)
         return found if isinstance(found, Counter) else None
 
-    def __call__(self, event: Event) -> None:  # noqa: C901, PLR0912 - one case an event
+    def __call__(self, event: Event) -> None:  # noqa: C901 - one case an event
         match event:
             case JobStarted():
                 job = self._job(event.queue, event.task)
@@ -124,6 +124,12 @@ class Metrics:
                 self._counter("warren_loop_blocked_total", event.queue, event.task).inc()
             case StaleSettle():
                 self._counter("warren_stale_acks_total").inc()
+            case _:
+                self._is_now(event)
+
+    def _is_now(self, event: Event) -> None:
+        """Take note of an event that sets a state."""
+        match event:
             case BrokerConnected():
                 self._gauge("warren_broker_connected").set(1)
                 if event.again:

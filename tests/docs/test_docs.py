@@ -102,7 +102,7 @@ def test_the_errors_table_names_every_error() -> None:
 
 
 def test_the_protocol_names_every_header_of_ours() -> None:
-    sources = [ROOT / "common/warren" / name for name in ("job.py", "dead_letter.py")]
+    sources = [ROOT / "common/warren" / name for name in ("job.py", "dead_letter.py", "control.py")]
     ours = {name for source in sources for name in re.findall(r'"(warren-[a-z-]*[a-z])"', source.read_text())}
     ours |= {f"warren-dead-{name}" for name in ("signal", "exit-code", "max-rss", "oom", "output", "stack")}
     said = set(re.findall(r"`(warren-[a-z-]+)`", (ROOT / "docs/protocol.md").read_text()))
