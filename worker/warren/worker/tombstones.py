@@ -10,7 +10,7 @@ from warren.outcome import Cancelled, Crashed, Done, Expired, Failed, Outcome, R
 from warren.worker.blame import CANCELLED
 
 MOST_JOBS = 100_000
-"""Of the jobs cancelled by id, the newest are remembered: some 20 MB of them."""
+"""Of the jobs cancelled by id, the newest are remembered: 25 MB of them."""
 MOST_TASKS = 1_000
 
 
