@@ -179,7 +179,7 @@ async def test_everything_has_been_passed_on_when_it_stops(scene: Scene) -> None
     heard = bytearray()
 
     def listen() -> None:
-        while len(heard) < len(said) + 3 and (data := os.read(scene.out_read, 777)):
+        while len(heard) < len(said) + 4 and (data := os.read(scene.out_read, 777)):
             heard.extend(data)
 
     listener = threading.Thread(target=listen)
@@ -188,7 +188,7 @@ async def test_everything_has_been_passed_on_when_it_stops(scene: Scene) -> None
     os.write(scene.printers[0][0], b"end")
     await scene.relay.close()
     listener.join()
-    assert bytes(heard) == said + b"end"
+    assert bytes(heard) == said + b"end\n", "a last line is ended"
     await scene.relay.finish(scene.tails[0])  # an answer, though nobody is there any more
 
 

@@ -6,7 +6,8 @@ output. The thread never waits for one reader either: it writes only what fits n
 enough waits in its own write, as it would without us; nothing piles up here beyond a pipe's worth for each.
 
 Whole lines are passed on where there are any, so that lines of several processes do not mix; the beginning of a line waits
-a moment for its end.
+a moment for its end. A line that a process has not ended when it goes is ended for it: else somebody's next line, a log's for
+example, would go on in it. Nothing else is changed.
 """
 
 import asyncio
@@ -94,6 +95,8 @@ class Source:
         self.fd, self.stream, self.tail = fd, stream, tail
         self.open = True
         self.pending = bytearray()
+        self._amid = False
+        """Its last line is not at its end."""
         self._since = 0.0
         """When the last of what is pending came."""
 
@@ -111,6 +114,7 @@ class Source:
             self._since = time.monotonic()
             self.tail.add(self.stream, chunk, self._since)
             self.pending += chunk
+            self._amid = chunk[-1] != _NEWLINE
         else:
             self.close()
         return len(chunk)
@@ -133,6 +137,8 @@ class Source:
         """Read no more."""
         if self.open:
             self.open = False
+            if self._amid:
+                self.pending += b"\n"
             os.close(self.fd)
 
 
