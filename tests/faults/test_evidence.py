@@ -5,17 +5,18 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from tests.console.executable import Warren
 from tests.faults import deadly, jobs
-from tests.faults.workers import JOBS, WorkerProcess, running_worker, written
+from tests.faults.workers import JOBS, Gate, WorkerProcess, running_worker, written
 from tests.support import Broker, eventually
 
 from warren.console.broker_facts import facts_of
+from warren.console.private_broker import PrivateBroker
 from warren.producer import Producer
 from warren.settings import load
 
@@ -214,6 +215,31 @@ def test_poison_costs_nobody_else_anything_and_is_a_dead_letter_with_its_evidenc
     else:
         assert begun["killer"] == 21, "the queue's delivery limit"
         assert killer["reason"] == "delivery_limit"
+
+
+def test_a_restart_of_the_broker_is_at_most_one_loss_for_its_jobs(
+    own_broker: PrivateBroker, namespace: str, tmp_path: Path
+) -> None:
+    log, gate = tmp_path / "log", Gate(tmp_path)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(running_worker(own_broker.url, namespace, tmp_path, *BOTH)) for _ in range(4)]
+        producer = stack.enter_context(a_producer(own_broker, namespace))
+        handles = [producer.enqueue(jobs.record, str(log), number, until=gate.path) for number in range(3)]
+        eventually(lambda: len(written(log)) == 3)
+        own_broker.stop()
+        own_broker.start()
+        for worker in workers:
+            eventually(lambda worker=worker: worker.lines("broker connected again"))  # type: ignore[misc]
+        gate.open()
+        assert [handle.result(120) for handle in handles] == [0, 1, 2]
+        charged = [
+            line
+            for worker in workers
+            for line in worker.lines("a worker was lost with this job; it is charged with that and tried again")
+        ]
+        assert {line["crashes"] for line in charged} <= {1}
+        assert len(charged) <= 3
+        assert not [line for worker in workers for line in worker.lines("job refused")]
 
 
 @contextmanager
