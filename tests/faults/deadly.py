@@ -135,6 +135,15 @@ def eat(log: str, megabytes: int) -> None:
         ctypes.CDLL(None).abort()
 
 
+@task(max_crashes=1)
+def eat_all() -> None:
+    """Takes memory until somebody does something about it."""
+    print("eating all")
+    eaten = []
+    while True:
+        eaten.append(b"x" * (1 << 20))
+
+
 @task(max_crashes=3)
 def kill_the_worker(log: str) -> None:
     """Kills the worker itself: the parent of the nursery, which is our parent."""

@@ -98,7 +98,7 @@ class Source:
         self._amid = False
         """Its last line is not at its end."""
         self._since = 0.0
-        """When the last of what is pending came."""
+        """When the first of what is pending came, or was left over."""
 
     @property
     def wants_more(self) -> bool:
@@ -111,8 +111,9 @@ class Source:
         except BlockingIOError:
             return 0
         if chunk:
-            self._since = time.monotonic()
-            self.tail.add(self.stream, chunk, self._since)
+            now = time.monotonic()
+            self.tail.add(self.stream, chunk, now)
+            self._since = self._since if self.pending else now
             self.pending += chunk
             self._amid = chunk[-1] != _NEWLINE
         else:
@@ -126,6 +127,11 @@ class Source:
             return end
         late = not self.open or len(self.pending) >= limit or time.monotonic() - self._since >= _HELD_SECONDS
         return min(len(self.pending), limit) if late else 0
+
+    def passed(self, count: int) -> None:
+        """Forget what was passed on."""
+        del self.pending[:count]
+        self._since = time.monotonic()
 
     def drain(self) -> None:
         """Take all that is there."""
@@ -168,7 +174,7 @@ class Target:
         except OSError:
             pass  # closed, or its disk is full
         self._amid = None if source.pending[count - 1] == _NEWLINE else source
-        del source.pending[:count]
+        source.passed(count)
 
 
 class Relay:
@@ -248,6 +254,8 @@ class Relay:
             for target, source in turns:
                 if target.fd in ready:
                     target.write(source)
+                    self._sources.remove(source)  # the next time, others come first
+                    self._sources.append(source)
             if self._wake_read in ready:
                 self._obey()
             self._sources[:] = [source for source in self._sources if source.open or source.pending]
