@@ -141,6 +141,7 @@ def revived(dead: DeadLetter, now: float) -> Job | None:
         attempt=1,
         failures=0,
         crashes=0,
+        losses=0,
         replays=dead.job.replays + 1,
         expires_at=None,
         deadline_at=None,

@@ -76,6 +76,15 @@ class JobInterrupted(msgspec.Struct, frozen=True):
     queue: str
 
 
+class JobLost(msgspec.Struct, frozen=True):
+    """A worker was lost with this job, or its connection: it goes back to its queue, charged; `crashes` of all sorts so far."""
+
+    job_id: str
+    task: str
+    queue: str
+    crashes: int
+
+
 class JobBuried(msgspec.Struct, frozen=True):
     """A dead letter was written."""
 
@@ -219,6 +228,7 @@ Event = (
     | JobEnded
     | JobRefused
     | JobInterrupted
+    | JobLost
     | JobBuried
     | RedeliveryRecognised
     | StaleSettle

@@ -46,7 +46,8 @@ class Job(msgspec.Struct, frozen=True):
     Attributes:
         attempt: the execution this message is for, 1-based.
         failures: counted failed attempts so far.
-        crashes: attempts that killed their process so far.
+        crashes: how often its process, or the whole worker, was lost under it so far.
+        losses: how many of these were of the whole worker, or of its connection.
         last_error: what the previous attempt came to, for the task to see.
         ready_at: when this attempt was, or will be, ready to run.
         first_ready_at: when the first attempt was.
@@ -64,6 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     attempt: int = 1
     failures: int = 0
     crashes: int = 0
+    losses: int = 0
     last_error: str = ""
     enqueued_at: float = 0.0
     ready_at: float = 0.0
@@ -141,6 +143,8 @@ def to_message(job: Job) -> Message:
         headers["warren-failures"] = job.failures
     if job.crashes:
         headers["warren-crashes"] = job.crashes
+    if job.losses:
+        headers["warren-losses"] = job.losses
     if job.last_error:
         headers["warren-last-error"] = job.last_error
     if job.replays:
@@ -285,6 +289,7 @@ _HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "warren-attempt": ("attempt", _count),
     "warren-failures": ("failures", _count),
     "warren-crashes": ("crashes", _count),
+    "warren-losses": ("losses", _count),
     "warren-replays": ("replays", _count),
     "warren-priority": ("priority", _count),
     "warren-enqueued-at": ("enqueued_at", _seconds),

@@ -14,6 +14,7 @@ EVENTS: list[Event] = [
     events.JobEnded(*JOB, 2, "done", 1.5),
     events.JobRefused(*JOB, "rejected", "invalid_arguments", "argument 'a'"),
     events.JobInterrupted(*JOB),
+    events.JobLost(*JOB, 2),
     events.JobBuried(*JOB, "failed", "ValueError: no"),
     events.RedeliveryRecognised(*JOB, finished=True),
     events.StaleSettle("the-id", "images"),

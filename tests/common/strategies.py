@@ -41,6 +41,7 @@ jobs = st.builds(
     attempt=st.integers(1, 1000),
     failures=counts,
     crashes=counts,
+    losses=counts,
     last_error=texts,
     enqueued_at=moments,
     ready_at=moments,

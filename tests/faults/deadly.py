@@ -53,6 +53,16 @@ def say(what: str) -> None:
     print(what)
 
 
+@task
+def print_and_crash_once(log: str) -> str:
+    running = context.job()
+    write_down(log, attempt=running.attempt)
+    if running.attempt == 1:
+        print("much " * 10_000)
+        die("SIGSEGV")
+    return running.last_error.partition(",")[0]
+
+
 @task(max_crashes=1)
 def die_silently() -> None:
     die("SIGKILL")
@@ -123,6 +133,15 @@ def eat(log: str, megabytes: int) -> None:
     except MemoryError:
         eaten.clear()
         ctypes.CDLL(None).abort()
+
+
+@task(max_crashes=1)
+def eat_all() -> None:
+    """Takes memory until somebody does something about it."""
+    print("eating all")
+    eaten = []
+    while True:
+        eaten.append(b"x" * (1 << 20))
 
 
 @task(max_crashes=3)

@@ -25,9 +25,10 @@ JOBS = "tests.faults.jobs"
 
 
 class WorkerProcess:
-    """One `warren worker` with its log."""
+    """One `warren worker` with its log; to that its standard output goes as well, unless `stdout` is a descriptor."""
 
     def __init__(self, url: str, namespace: str, log: Path, *modules: str, **settings: object) -> None:
+        stdout = settings.pop("stdout", None)
         options = {"http_port": 0, "http_host": "127.0.0.1", "processes": 2, "log_level": "debug", **settings}
         self._size = options["processes"]
         flags = [part for name, value in options.items() for part in _flag(name, value)]
@@ -35,7 +36,8 @@ class WorkerProcess:
         environ = {**os.environ, "WARREN_URL": url, "WARREN_NAMESPACE": namespace, "WARREN_LOG_FORMAT": "json"}
         self.log = log
         self._out = log.open("ab")
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=self._out, stdout=self._out)
+        out = stdout if isinstance(stdout, int) else self._out
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=self._out, stdout=out)
 
     def __enter__(self) -> Self:
         return self

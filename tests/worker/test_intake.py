@@ -75,8 +75,8 @@ class FakeRunner:
         self._waiting: list[tuple[Assignment, Execution, Job, Then]] = []
         self._running: dict[str, tuple[Execution, Then]] = {}
 
-    def accept(self, delivery: Delivery, queue: str) -> Job:
-        return from_message(delivery.message, queue, 0.0)
+    def accept(self, message: Message, queue: str) -> Job:
+        return from_message(message, queue, 0.0)
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment:
         assignment = Assignment(cast("Any", job), b"", cast("Any", None), alone=False)

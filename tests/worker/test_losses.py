@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from warren.amqp.seam import Delivery, Message
 from warren.dead_letter import read
-from warren.events import Event, Events, JobRefused
-from warren.job import Body, Job, to_message
+from warren.events import Event, Events, JobLost, JobRefused
+from warren.job import Body, Job, from_message, to_message
 from warren.limits import Limits
 from warren.topology import Names
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.frames import Run, TaskInfo
-from warren.worker.losses import told, workers_lost
+from warren.worker.losses import told, was_lost
 from warren.worker.plan import Planner
 from warren.worker.read_ahead import ReadAhead
 
@@ -31,25 +31,25 @@ def delivery(headers: dict[str, object], job: Job = JOB, *, redelivered: bool = 
 @pytest.mark.parametrize(
     ("headers", "lost"),
     [
-        ({}, 0),
-        ({"x-acquired-count": 3}, 0),
-        ({"x-acquired-count": 3, "x-delivery-count": 0}, 0),
-        ({"x-acquired-count": 3, "x-delivery-count": 2}, 2),
-        ({"x-delivery-count": 19}, 0),
-        ({"x-acquired-count": 1, "x-delivery-count": -1}, 0),
-        ({"x-acquired-count": 1, "x-delivery-count": "2"}, 0),
-        ({"x-acquired-count": 1, "x-delivery-count": True}, 0),
+        ({}, False),
+        ({"x-acquired-count": 3}, False),
+        ({"x-acquired-count": 3, "x-delivery-count": 0}, False),
+        ({"x-acquired-count": 3, "x-delivery-count": 2}, True),
+        ({"x-delivery-count": 19}, False),
+        ({"x-acquired-count": 1, "x-delivery-count": -1}, False),
+        ({"x-acquired-count": 1, "x-delivery-count": "2"}, False),
     ],
     ids=str,
 )
-def test_only_an_exact_count_of_failed_deliveries_counts(headers: dict[str, object], lost: int) -> None:
-    assert workers_lost(delivery(headers)) == lost
-    assert workers_lost(delivery(headers, redelivered=False)) == 0, "what a publisher says is not believed"
+def test_only_a_delivery_that_is_known_to_have_failed_counts(headers: dict[str, object], *, lost: bool) -> None:
+    assert was_lost(delivery(headers)) is lost
+    assert not was_lost(delivery(headers, redelivered=False)), "what a publisher says is not believed"
 
 
 def test_why_is_told_in_words() -> None:
-    assert told(3, 0) == "its worker was lost 3 times while it had this job"
-    assert told(1, 2) == "its worker was lost once while it had this job, after it had ended its process 2 times"
+    assert told(replace(JOB, crashes=3, losses=3)) == "its worker was lost 3 times while it had this job"
+    expected = "its worker was lost once while it had this job, after it had ended its process 2 times"
+    assert told(replace(JOB, crashes=3, losses=1)) == expected
 
 
 class Scene:
@@ -68,49 +68,65 @@ class Scene:
 
     def take(self, came: Delivery) -> Execution:
         """Take a delivery in, as the intake does."""
-        job = self.runner.accept(came, "q")
+        job = self.runner.accept(came.message, "q")
         assert isinstance(job, Job)
         execution = Execution(cast("Any", None), came, 0, key_of(job, came.message), "q", job.task)
         self.runner.start(execution, job, lambda _: None)
         return execution
 
 
+LOST: dict[str, object] = {"x-acquired-count": 7, "x-delivery-count": 7}
+
+
+def test_a_lost_worker_is_written_into_its_job_once_whatever_the_broker_counts() -> None:
+    scene = Scene()
+    execution = scene.take(delivery(LOST, replace(JOB, crashes=1, attempt=2)))
+    assert not scene.submitted
+    assert execution.plan is not None
+    (again,) = execution.plan.publishes
+    assert again.delayed, "the second time, with a wait"
+    job = from_message(again.message, "q", NOW)
+    assert (job.id, job.attempt, job.crashes, job.losses) == (JOB.id, 2, 2, 1)
+    assert "x-delivery-count" not in again.message.headers
+    assert scene.events == [JobLost("1", "m:f", "q", 2)]
+
+
+def test_the_first_loss_costs_no_wait() -> None:
+    execution = Scene().take(delivery(LOST))
+    assert execution.plan is not None
+    (again,) = execution.plan.publishes
+    assert (again.exchange, again.routing_key, again.delayed) == ("t.jobs", "q", False)
+
+
 @pytest.mark.parametrize(
-    ("lost", "crashes", "limits", "runs"),
+    ("crashes", "losses", "limits", "dies"),
     [
-        (0, 0, None, True),
+        (1, 0, None, False),
+        (2, 2, None, True),
         (2, 0, None, True),
-        (3, 0, None, False),
-        (1, 1, None, True),
-        (1, 2, None, False),
-        (0, 9, None, True),
-        (3, 0, Limits(max_crashes=4), True),
-        (1, 0, Limits(max_crashes=1), False),
+        (2, 2, Limits(max_crashes=4), False),
+        (0, 0, Limits(max_crashes=1), True),
     ],
 )
 def test_lost_workers_and_crashes_together_reach_max_crashes(
-    lost: int, crashes: int, limits: Limits | None, *, runs: bool
+    crashes: int, losses: int, limits: Limits | None, *, dies: bool
 ) -> None:
     scene = Scene()
-    job = replace(JOB, crashes=crashes, limits=limits)
-    execution = scene.take(delivery({"x-acquired-count": lost, "x-delivery-count": lost}, job))
-    assert len(scene.submitted) == runs
-    if runs:
-        assert execution.plan is None
-        return
+    execution = scene.take(delivery(LOST, replace(JOB, crashes=crashes, losses=losses, limits=limits)))
+    assert not scene.submitted
     assert execution.plan is not None
-    assert execution.plan.buried is not None
-    assert execution.plan.buried.reason == "crashed"
-    letter = read(execution.plan.publishes[0].message, "q", NOW)
-    assert (letter.reason, letter.crashes, letter.error) == ("crashed", lost + crashes, told(lost, crashes))
-    (refused,) = scene.events
-    assert isinstance(refused, JobRefused)
-    assert refused.reason == "crashed"
+    assert (execution.plan.buried is not None) is dies
+    if dies:
+        letter = read(execution.plan.publishes[0].message, "q", NOW)
+        assert (letter.reason, letter.crashes) == ("crashed", crashes + 1)
+        assert letter.error == told(replace(JOB, crashes=crashes + 1, losses=losses + 1))
+        (refused,) = scene.events
+        assert isinstance(refused, JobRefused)
+        assert refused.reason == "crashed"
 
 
-def test_a_job_that_goes_on_takes_its_lost_workers_along() -> None:
-    job = Scene().runner.accept(delivery({"x-acquired-count": 2, "x-delivery-count": 2}, replace(JOB, crashes=1)), "q")
-    assert isinstance(job, Job)
-    following = to_message(job.next_attempt("no", failed=True))
-    assert following.headers["warren-crashes"] == 3
-    assert "x-delivery-count" not in following.headers
+def test_what_was_given_back_runs() -> None:
+    scene = Scene()
+    assert scene.take(delivery({"x-acquired-count": 9}, replace(JOB, crashes=2))).plan is None
+    assert scene.take(delivery({"x-delivery-count": 9}, replace(JOB, crashes=9))).plan is None
+    assert len(scene.submitted) == 2

@@ -1,11 +1,17 @@
 """The kernel's out-of-memory killer is named only when its counter moved and nothing else explains the death."""
 
 import itertools
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.faults.workers import ROOT
+from tests.support import eventually
 
 from warren.worker.oom import OomWatch, counter_files, kills, own_counter
 
@@ -96,6 +102,56 @@ def test_without_a_counter_nothing_is_known() -> None:
 def test_a_counter_that_appears_counts_from_then_on() -> None:
     seen = watch(None, 3, 4)
     assert [seen.did_it(9, ours=False) for _ in range(2)] == [None, True]
+
+
+LIMITED = """
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+(Path(sys.argv[1]) / "cgroup.procs").write_text(str(os.getpid()))
+
+from tests.worker.test_evidence import a_scene
+
+
+async def main() -> None:
+    async with a_scene(Path(sys.argv[2]), 1, 1, "fork") as scene:
+        killed = await scene.crash("die_silently")
+        eaten = await scene.crash("eat_all")
+        print(killed.oom, eaten.oom, eaten.signal)
+
+
+asyncio.run(main())
+"""
+
+
+def a_group_with_little_memory() -> Path:
+    """A control group of its own, where that can be had."""
+    own = counter_files(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
+    for parent in (file.parent for file in own if kills(file.read_text() if file.exists() else "") is not None):
+        group = parent / f"warren-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            limit = next(group / name for name in ("memory.max", "memory.limit_in_bytes") if (group / name).exists())
+            limit.write_text(str(300 << 20))
+        except (OSError, StopIteration):
+            with suppress(OSError):
+                group.rmdir()
+            continue
+        return group
+    pytest.skip("no control group can be made here")
+
+
+def test_the_kernels_own_killer_is_recognised(tmp_path: Path) -> None:
+    group = a_group_with_little_memory()
+    try:
+        command = [sys.executable, "-c", LIMITED, str(group), str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.stdout.splitlines()[-1:] == ["False True 9"], done.stdout + done.stderr
+    finally:
+        eventually(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
 
 
 def test_this_process_can_be_asked_about_whatever_runs_it() -> None:

@@ -97,6 +97,41 @@ async def test_the_beginning_of_a_line_is_passed_on_when_no_more_comes(scene: Sc
 
 
 @scenario
+async def test_a_line_that_grows_slowly_is_passed_on_as_it_grows(scene: Scene) -> None:
+    sent = 0
+    while len(scene.read[scene.out_read]) < 3:  # a bar of progress, say; it never rests as long as a line may be held
+        os.write(scene.printers[0][0], b"#")
+        sent += 1
+        assert sent < 3000
+        await asyncio.sleep(0.01)
+        scene.take(scene.out_read)
+
+
+@scenario
+async def test_who_prints_much_does_not_keep_others_waiting(scene: Scene) -> None:
+    flood, over = scene.printers[0][0], threading.Event()
+
+    def gush() -> None:
+        while not over.is_set():
+            os.write(flood, b"much\n" * 800)
+
+    gushing = threading.Thread(target=gush)
+    gushing.start()
+    try:
+        os.write(scene.printers[1][0], b"little\n")
+        await eventually_async(lambda: _has(scene, b"little\n"), message="heard in the flood")
+    finally:
+        over.set()
+        scene.take(scene.out_read)
+        await asyncio.to_thread(gushing.join)
+
+
+async def _has(scene: Scene, part: bytes) -> bool:
+    scene.take(scene.out_read)
+    return part in scene.read[scene.out_read]
+
+
+@scenario
 async def test_lines_that_are_printed_at_the_same_time_do_not_mix(scene: Scene) -> None:
     def lines(number: int) -> list[bytes]:
         return [b"%d:%d:%s\n" % (number, line, b"x" * (line * 37 % 3000)) for line in range(400)]
@@ -179,7 +214,7 @@ async def test_everything_has_been_passed_on_when_it_stops(scene: Scene) -> None
     heard = bytearray()
 
     def listen() -> None:
-        while len(heard) < len(said) + 3 and (data := os.read(scene.out_read, 777)):
+        while len(heard) < len(said) + 4 and (data := os.read(scene.out_read, 777)):
             heard.extend(data)
 
     listener = threading.Thread(target=listen)
@@ -188,7 +223,7 @@ async def test_everything_has_been_passed_on_when_it_stops(scene: Scene) -> None
     os.write(scene.printers[0][0], b"end")
     await scene.relay.close()
     listener.join()
-    assert bytes(heard) == said + b"end"
+    assert bytes(heard) == said + b"end\n", "a last line is ended"
     await scene.relay.finish(scene.tails[0])  # an answer, though nobody is there any more
 
 

@@ -9,14 +9,14 @@ import msgspec
 
 from warren.amqp.seam import Delivery, Message
 from warren.clock import Clock
-from warren.events import Events, JobEnded, JobInterrupted, JobRefused, JobStarted
+from warren.events import Events, JobEnded, JobInterrupted, JobLost, JobRefused, JobStarted
 from warren.job import Job, Undecodable, encode_body, from_message
 from warren.outcome import Cancelled, Crashed, Expired, Outcome, Rejected, label
 from warren.worker.assignment import Assignment
 from warren.worker.blame import NOBODY_KNOWN, is_ours
 from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
-from warren.worker.losses import told, workers_lost
+from warren.worker.losses import charged, told, was_lost
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
@@ -79,20 +79,17 @@ class Runner:
     paces: dict[str, Pace] = field(default_factory=dict)
     """Of the tasks that came in chunks."""
 
-    def accept(self, delivery: Delivery, queue: str) -> Job | Plan:
-        """Return the delivery's job, or what to do with a message that is none; never raises, whatever came."""
-        message = delivery.message
+    def accept(self, message: Message, queue: str) -> Job | Plan:
+        """Return the message's job, or what to do with a message that is none; never raises, whatever came."""
         if len(message.body) > self.payload_limit:
             size = f"{len(message.body):,} bytes, and the limit is {self.payload_limit:,} (payload_limit)"
             return self._refuse(message, queue, "too_large", f"the message is {size}")
         try:
-            job = from_message(message, queue, self.clock())
+            return from_message(message, queue, self.clock())
         except Undecodable as error:
             return self._refuse(message, queue, error.reason, error.detail)
         except Exception as error:  # noqa: BLE001 - called from a client library's callback, and anybody writes messages
             return self._refuse(message, queue, "undecodable", f"{type(error).__name__}: {error}")
-        lost = workers_lost(delivery)
-        return msgspec.structs.replace(job, crashes=job.crashes + lost) if lost else job
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment | None:
         """Have a plain job run and planned; returns what can be withdrawn until it has begun, if it is to run at all."""
@@ -160,7 +157,13 @@ class Runner:
         """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
         info = self.pool.tasks.get(job.task)
         info = _limited(info, job, self.clock()) if info is not None else None
-        refusal = self._refusal(execution.delivery, job, info)
+        lost = was_lost(execution.delivery)
+        job = charged(job) if lost else job
+        refusal = self._refusal(job, info, lost=lost)
+        if refusal is None and lost:
+            self.events.emit(JobLost(job.id, job.task, job.queue, job.crashes))
+            execution.plan = self.planner.lost(job, self.clock())
+            return None
         if refusal is None and info is not None:
             return info
         outcome = refusal or Rejected("unknown_task", job.task)
@@ -175,7 +178,7 @@ class Runner:
             job = msgspec.structs.replace(job, wants_result=False)
         return self.planner.single(job, outcome, max_crashes, self.clock())
 
-    def _refusal(self, delivery: Delivery, job: Job, info: TaskInfo | None) -> Outcome | None:
+    def _refusal(self, job: Job, info: TaskInfo | None, *, lost: bool) -> Outcome | None:
         if self.tombstones.any and (stone := self.tombstones.of(job)) is not None:
             return Cancelled(stone.reason)
         if info is None:
@@ -184,8 +187,8 @@ class Runner:
         now = self.clock()
         if any(end is not None and now > end for end in (job.expires_at, job.deadline_at)):
             return Expired()
-        if job.crashes >= info.max_crashes and (lost := workers_lost(delivery)):
-            return Rejected("crashed", told(lost, job.crashes - lost))
+        if lost and job.crashes >= info.max_crashes:
+            return Rejected("crashed", told(job))
         return None
 
     def _refuse(self, message: Message, queue: str, reason: str, detail: str) -> Plan:

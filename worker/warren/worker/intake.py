@@ -103,7 +103,7 @@ class Intake:
     def _deliver(self, session: Session, lane: int, delivery: Delivery) -> None:
         """The consumers' callback."""
         queue = self._names.queue_of(delivery.queue)
-        accepted = self._runner.accept(delivery, queue)
+        accepted = self._runner.accept(delivery.message, queue)
         if isinstance(accepted, Plan):
             refused = accepted.publishes[0].message.message_id or ""
             self._conduct.start(Execution(session, delivery, lane, (refused, 0, 0, 0), queue, plan=accepted), None)

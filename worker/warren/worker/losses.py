@@ -1,37 +1,43 @@
-"""Workers that were lost with a job: the broker counts them, and they count towards its `max_crashes`. Pure.
+"""Workers that were lost with a job: they count towards its `max_crashes`. Pure.
 
-RabbitMQ 4.3 counts what is meant here, deliveries whose connection or channel went away, apart from those that were given back.
-Before, it counts both as one, and nobody shall be charged with having been given back: there, the queue's delivery limit alone
-ends a job that takes its workers along.
+RabbitMQ 4.3 tells deliveries whose connection went away from those that were given back. How many they were is not what we
+want to know: when a broker stops, or comes back after a crash, it hands a job on from each consumer that is gone to the next,
+and counts every time. So whoever gets such a job next writes one loss into it, and enqueues it again, which begins the broker's
+count anew.
+
+Before 4.3 nothing tells the two apart, and nobody shall be charged with having been given back: there, the queue's delivery
+limit alone ends a job that takes its workers along.
 """
 
+from msgspec.structs import replace
+
 from warren.amqp.seam import Delivery
+from warren.job import Job
 
 _FAILED = "x-delivery-count"
 _ALL = "x-acquired-count"
 """Only RabbitMQ 4.3 and newer say how often a message was handed out for whatever reason."""
 
 
-def workers_lost(delivery: Delivery) -> int:
-    """Return how many workers, or their connections, are known to have been lost with this job."""
+def was_lost(delivery: Delivery) -> bool:
+    """Tell whether a worker, or its connection, is known to have been lost with this message."""
     if not delivery.redelivered:
-        return 0  # such a header would be the publisher's own
+        return False  # such headers would be the publisher's own
     headers = delivery.message.headers
     failed = headers.get(_FAILED)
-    if _ALL not in headers or not isinstance(failed, int) or isinstance(failed, bool):
-        return 0
-    return max(0, failed)
+    return _ALL in headers and isinstance(failed, int) and failed > 0
 
 
-def told(lost: int, crashes: int) -> str:
-    """Return what a job died of whose workers were lost.
+def charged(job: Job) -> Job:
+    """Return a job with one more loss written into it."""
+    return replace(job, crashes=job.crashes + 1, losses=job.losses + 1)
 
-    Args:
-        lost: workers.
-        crashes: how often its process had died under it before.
-    """
-    also = f", after it had ended its process {_times(crashes)}" if crashes else ""
-    return f"its worker was lost {_times(lost)} while it had this job{also}"
+
+def told(job: Job) -> str:
+    """Return what a job died of whose worker was lost once too often."""
+    crashes = job.crashes - job.losses
+    also = f", after it had ended its process {_times(crashes)}" if crashes > 0 else ""
+    return f"its worker was lost {_times(job.losses)} while it had this job{also}"
 
 
 def _times(count: int) -> str:

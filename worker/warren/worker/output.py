@@ -6,7 +6,8 @@ output. The thread never waits for one reader either: it writes only what fits n
 enough waits in its own write, as it would without us; nothing piles up here beyond a pipe's worth for each.
 
 Whole lines are passed on where there are any, so that lines of several processes do not mix; the beginning of a line waits
-a moment for its end.
+a moment for its end. A line that a process has not ended when it goes is ended for it: else somebody's next line, a log's for
+example, would go on in it. Nothing else is changed.
 """
 
 import asyncio
@@ -94,8 +95,10 @@ class Source:
         self.fd, self.stream, self.tail = fd, stream, tail
         self.open = True
         self.pending = bytearray()
+        self._amid = False
+        """Its last line is not at its end."""
         self._since = 0.0
-        """When the last of what is pending came."""
+        """When the first of what is pending came, or was left over."""
 
     @property
     def wants_more(self) -> bool:
@@ -108,9 +111,11 @@ class Source:
         except BlockingIOError:
             return 0
         if chunk:
-            self._since = time.monotonic()
-            self.tail.add(self.stream, chunk, self._since)
+            now = time.monotonic()
+            self.tail.add(self.stream, chunk, now)
+            self._since = self._since if self.pending else now
             self.pending += chunk
+            self._amid = chunk[-1] != _NEWLINE
         else:
             self.close()
         return len(chunk)
@@ -123,6 +128,11 @@ class Source:
         late = not self.open or len(self.pending) >= limit or time.monotonic() - self._since >= _HELD_SECONDS
         return min(len(self.pending), limit) if late else 0
 
+    def passed(self, count: int) -> None:
+        """Forget what was passed on."""
+        del self.pending[:count]
+        self._since = time.monotonic()
+
     def drain(self) -> None:
         """Take all that is there."""
         left = _LAST_WORDS_BYTES
@@ -133,6 +143,8 @@ class Source:
         """Read no more."""
         if self.open:
             self.open = False
+            if self._amid:
+                self.pending += b"\n"
             os.close(self.fd)
 
 
@@ -162,7 +174,7 @@ class Target:
         except OSError:
             pass  # closed, or its disk is full
         self._amid = None if source.pending[count - 1] == _NEWLINE else source
-        del source.pending[:count]
+        source.passed(count)
 
 
 class Relay:
@@ -242,6 +254,8 @@ class Relay:
             for target, source in turns:
                 if target.fd in ready:
                     target.write(source)
+                    self._sources.remove(source)  # the next time, others come first
+                    self._sources.append(source)
             if self._wake_read in ready:
                 self._obey()
             self._sources[:] = [source for source in self._sources if source.open or source.pending]
