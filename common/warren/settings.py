@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from warren import shares as queue_shares
 from warren.errors import InvalidName, InvalidSettings
 from warren.topology import check_name
 
@@ -40,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         heartbeat: of the connection; a dead peer is noticed after about two.
         payload_limit: of a job's message, on both sides.
         engine: client library for producers and workers, `pika` or `aio_pika`; empty for the faster, pika.
-        queues: what a worker serves.
+        queues: what a worker serves, each with its weight: `critical=6`, or a name alone for 1.
+        strict: whether the order of its queues counts, and not their weights: no job is taken while a queue before its own has any.
         processes: of a worker's pool; 0 for one per CPU.
         coroutines: how many `async def` jobs each of them runs at a time.
         read_ahead: how many jobs a worker may hold beyond its processes while it expects to start them within 20 ms; 0 for none.
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     payload_limit: int = 256 * 1024
     engine: str = ""
     queues: tuple[str, ...] = ("default",)
+    strict: bool = False
     processes: int = 0
     coroutines: int = 10
     read_ahead: int = 64
@@ -78,6 +81,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def urls(self) -> tuple[str, ...]:
         """The brokers to try, in turn."""
         return tuple(url.strip() for url in self.url.split(",") if url.strip())
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues that a worker serves, without their weights."""
+        return queue_shares.names(self.queues)
+
+    @property
+    def shares(self) -> tuple[queue_shares.Share, ...]:
+        """The same with their weights."""
+        return queue_shares.shares(self.queues)
 
 
 KEYS = Settings.__struct_fields__
@@ -192,17 +205,15 @@ def _impossible(settings: Settings) -> list[str]:
     found += [f"setting {key!r} is {numbers[key]}; take 0 or more" for key in least if not 0 <= numbers[key] < math.inf]
     if not -1 <= settings.http_port <= _MAX_PORT:
         found.append(f"setting 'http_port' is {settings.http_port}; take a port, 0 for a free one or -1 for none")
-    if not settings.queues:
-        found.append("setting 'queues' is empty; name at least one queue")
+    found += queue_shares.problems(settings.queues, strict=settings.strict)
     schemes = ("amqp://", "amqps://", "memory://")
     found += [
         f"setting 'url' has {url.split('@')[-1]!r}; take amqp://user:password@host:5672/vhost"
         for url in settings.urls or ("",)
         if not url.startswith(schemes)
     ]
-    for what, name in (("namespace", settings.namespace), *(("queue", queue) for queue in settings.queues)):
-        try:
-            check_name(name, what)
-        except InvalidName as error:
-            found.append(str(error))
+    try:
+        check_name(settings.namespace, "namespace")
+    except InvalidName as error:
+        found.append(str(error))
     return found

@@ -163,6 +163,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ({"http_port": 65536}, "setting 'http_port' is 65536"),
         ({"queues": ()}, "setting 'queues' is empty"),
         ({"queues": "a b"}, "queue 'a b' is not a usable name"),
+        ({"queues": "a=0"}, "queue 'a=0' has the weight '0'; take a whole number from 1 to 1000"),
+        ({"strict": "rather"}, "setting 'strict'"),
         ({"url": ""}, "setting 'url' has ''; take amqp://"),
         ({"url": "amqp://h,redis://h"}, "setting 'url' has 'redis://h'"),
         ({"namespace": ""}, "namespace '' is not a usable name"),
@@ -205,3 +207,22 @@ def test_a_named_file_that_is_missing_is_a_problem(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         Settings().url = "x"  # type: ignore[misc]
+
+
+def test_queues_are_written_with_their_weights_everywhere_alike(tmp_path: Path) -> None:
+    write(tmp_path, 'queues = ["critical=6", "default"]')
+    from_file = load(environ={}, folder=tmp_path)
+    from_variable = load(environ={"WARREN_QUEUES": "critical=6, default"}, folder=tmp_path)
+    as_argument = load(environ={}, folder=tmp_path, queues=["critical=6", "default"])
+    assert from_file.queues == from_variable.queues == as_argument.queues == ("critical=6", "default")
+    assert from_file.queue_names == ("critical", "default")
+
+
+def test_strict_is_a_setting_like_any_other(tmp_path: Path) -> None:
+    write(tmp_path, 'queues = ["critical", "default"]\nstrict = true')
+    assert load(environ={}, folder=tmp_path).strict
+    assert not load(environ={"WARREN_STRICT": "false"}, folder=tmp_path).strict
+    told = only_problem(tmp_path, queues=["critical=6", "default"])
+    assert told == (
+        "queue 'critical=6' has a weight, and with 'strict' the order of the queues counts; leave out one of the two"
+    )

@@ -73,11 +73,37 @@ def test_a_broker_without_the_policy_is_told_by_its_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"), [((3, 10, 8), "no effect"), ((4, 0, 5), "two levels"), ((4, 3, 6), ""), (None, "")]
+    ("version", "level", "expected"),
+    [
+        ((3, 10, 8), Level.ERROR, "has no effect: RabbitMQ 3.10.8 keeps no order by priority"),
+        ((4, 0, 5), Level.WARNING, "two levels"),
+        ((4, 3, 6), None, ""),
+        (None, None, ""),
+    ],
 )
-def test_priorities_are_told_where_the_broker_cannot(version: tuple[int, ...] | None, expected: str) -> None:
+def test_a_tasks_priority_is_refused_or_qualified_where_the_broker_cannot(
+    version: tuple[int, ...] | None, level: Level | None, expected: str
+) -> None:
     found = said(urgent, facts=BrokerFacts(version))
-    assert [expected in text for _, text in found] == ([True] if expected else [])
+    assert [found_level for found_level, _ in found] == ([level] if level else [])
+    assert all(expected in text for _, text in found)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 10, 8), ["RabbitMQ 3.10.8 keeps no order by priority"]),
+        ((4, 2, 1), ["RabbitMQ 4.2.1 knows two levels"]),
+        ((4, 3, 6), ["RabbitMQ 4.3.6 hands out the jobs of a queue strictly by priority"]),
+        (None, []),
+    ],
+)
+def test_what_a_priority_means_to_this_broker_is_told_by_name(
+    version: tuple[int, ...] | None, expected: list[str]
+) -> None:
+    found = list(checkup.of_priorities(BrokerFacts(version)))
+    assert len(found) == len(expected)
+    assert all(finding.said.startswith(text) for finding, text in zip(found, expected, strict=True))
 
 
 def test_a_queue_nobody_serves_here_is_a_warning() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from prometheus_client import Counter
 
 from warren import context
+from warren.producer import Producer
 from warren.retry import Retry
 from warren.task import task
 
@@ -44,6 +45,27 @@ def record(path: str, number: int, until: str = "") -> int:
 def record_from_second_on(number: int, path: str, until: str) -> int:
     """As `record` of a map: number 0 is done at once, the others wait."""
     return record(path, number, until=until if number else "")
+
+
+@task(result=False)
+def record_for(path: str, number: int, seconds: float) -> None:
+    """Writes down when it began and ended, by its own clock, and whose process it was: all of a worker have one parent."""
+    begun = time.time()
+    time.sleep(seconds)
+    write_down(path, number=number, begun=begun, ended=time.time(), nursery=os.getppid())
+
+
+@task(result=False)
+def record_and_enqueue(path: str, number: int, queue: str) -> None:
+    """Writes itself down, and has another job enqueued, confirmed, before it ends."""
+    write_down(path, number=number, queue=context.job().queue)
+    with Producer(http_port=-1) as producer:
+        producer.enqueue(record_queue.options(queue=queue), path, number)
+
+
+@task(result=False)
+def record_queue(path: str, number: int) -> None:
+    write_down(path, number=number, queue=context.job().queue)
 
 
 @task(result=False)

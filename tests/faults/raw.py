@@ -1,9 +1,10 @@
 """What anybody with an AMQP client or the management API can do to the broker."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pika
-from tests.support import Broker, Management
+from tests.support import Broker, Management, eventually
 
 RECORD = "tests.faults.jobs:record"
 
@@ -36,3 +37,23 @@ def delete(broker: Broker, kind: str, name: str) -> None:
     management = Management(broker)
     management.call("DELETE", f"{kind}/{management.vhost}/{name}")
     management.close()
+
+
+def cut(broker: Broker, name: str) -> int:
+    """Close every connection whose name has this in it, as an administrator does; how many there were."""
+    management = Management(broker)
+    try:
+        found = eventually(
+            lambda: [
+                str(one["name"])
+                for one in management.call("GET", "connections")
+                if name in str(one.get("client_properties", {}))
+            ],
+            20,
+            f"connections named {name!r} are listed",
+        )
+        for one in found:
+            management.call("DELETE", f"connections/{quote(one)}")
+    finally:
+        management.close()
+    return len(found)

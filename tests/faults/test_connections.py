@@ -2,39 +2,18 @@
 
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from tests.faults import jobs
-from tests.faults.raw import delete
+from tests.faults.raw import cut, delete
 from tests.faults.workers import Gate, WorkerProcess, begun, memory_alarm, running_worker, worker_and_producer, written
-from tests.support import Broker, Management, eventually
+from tests.support import Broker, eventually
 
 from warren.console.private_broker import PrivateBroker
 from warren.errors import BrokerBlocked, BrokerUnavailable
 from warren.producer import Producer
 
 HEARTBEAT = 2
-
-
-def cut(broker: Broker, name: str) -> int:
-    """Close every connection whose name has this in it, as an administrator does; how many there were."""
-    management = Management(broker)
-    try:
-        found = eventually(
-            lambda: [
-                str(one["name"])
-                for one in management.call("GET", "connections")
-                if name in str(one.get("client_properties", {}))
-            ],
-            20,
-            f"connections named {name!r} are listed",
-        )
-        for one in found:
-            management.call("DELETE", f"connections/{quote(one)}")
-    finally:
-        management.close()
-    return len(found)
 
 
 def test_a_job_that_runs_while_its_connection_is_lost_is_not_run_a_second_time(

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tests.faults import jobs
 from tests.faults.workers import ROOT, Gate, running_worker, worker_and_producer, written
 from tests.support import Broker, eventually, eventually_on_disk
@@ -63,15 +64,16 @@ def test_a_delay_that_ends_while_the_broker_is_down_goes_on_when_it_is_back_and_
     assert begun >= handle.due
 
 
+@pytest.mark.parametrize("queues", [["default"], ["default=2", "other"]], ids=["one queue", "two"])
 def test_a_job_longer_than_the_brokers_consumer_timeout_runs_on_and_is_not_run_again_by_the_same_worker(
-    own_broker: PrivateBroker, namespace: str, tmp_path: Path
+    own_broker: PrivateBroker, namespace: str, tmp_path: Path, queues: list[str]
 ) -> None:
     log, gate = tmp_path / "log", Gate(tmp_path)
     own_broker.ctl("eval", "application:set_env(rabbit, consumer_timeout, 4000).")
     # RabbitMQ before 4.3 looks every minute.
     own_broker.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 1000).")
     try:
-        with worker_and_producer(own_broker, namespace, tmp_path, processes=1) as (worker, producer):
+        with worker_and_producer(own_broker, namespace, tmp_path, processes=1, queues=queues) as (worker, producer):
             handle = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
             eventually(lambda: worker.lines("broker connection lost, rebuilding it"))
             eventually(lambda: worker.lines("broker connected again"))

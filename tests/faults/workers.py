@@ -194,4 +194,6 @@ def begun(path: Path) -> list[int]:
 def _flag(name: str, value: object) -> list[str]:
     values = value if isinstance(value, list | tuple) else [value]
     flag = {"queues": "queue"}.get(name, name).replace("_", "-")
+    if name == "strict":
+        return ["--strict"] if value else []
     return [part for one in values for part in (f"--{flag}", str(one))]

@@ -11,6 +11,7 @@ from tests.worker.test_settle import FakeOutlet, scenario, true_of
 from warren.amqp.seam import Delivery, Message, Settle, cancelled
 from warren.events import Events
 from warren.job import Job, from_message
+from warren.shares import Share
 from warren.topology import Names
 from warren.worker.assignment import Assignment
 from warren.worker.conduct import CANCEL_SECONDS
@@ -124,7 +125,12 @@ class Scene:
         settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
         self.paused: set[str] = set()
         self.intake = Intake(
-            ("default",), NAMES, cast("Any", self.runner), settler, self.ahead, is_paused=self.paused.__contains__
+            (Share("default"),),
+            NAMES,
+            cast("Any", self.runner),
+            settler,
+            self.ahead,
+            is_paused=self.paused.__contains__,
         )
 
     async def session(self) -> FakeSession:

@@ -6,8 +6,8 @@ aio-pika cancels its own callbacks when a connection is lost.
 """
 
 import asyncio
-from collections.abc import Coroutine
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import aio_pika
@@ -15,6 +15,7 @@ import aiormq.abc
 import aiormq.exceptions
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from warren.amqp.aio_pika_values import declaration, delivery_got, delivery_of, message_properties, translated
 from warren.amqp.seam import (
     AmqpError,
     ChannelRefused,
@@ -24,13 +25,12 @@ from warren.amqp.seam import (
     Delivery,
     Depth,
     Message,
-    Nacked,
     OnDelivery,
-    Returned,
     Settle,
     StreamOffset,
     Subscription,
     cancelled,
+    missing,
 )
 from warren.amqp.streams import offset_argument
 from warren.topology import Binding, Exchange, Queue
@@ -38,12 +38,6 @@ from warren.topology import Binding, Exchange, Queue
 T = TypeVar("T")
 
 _CLOSE_SECONDS = 2.0
-_CODES: dict[type[BaseException], int] = {
-    aiormq.exceptions.ChannelAccessRefused: 403,
-    aiormq.exceptions.ChannelNotFoundEntity: 404,
-    aiormq.exceptions.ChannelLockedResource: 405,
-    aiormq.exceptions.ChannelPreconditionFailed: 406,
-}
 _REFUSED_FOR_GOOD = ("ACCESS_REFUSED", "NOT_ALLOWED")
 """Wrong credentials; a vhost that is missing or not ours."""
 _ABSENT = frozenset({403, 404})
@@ -89,6 +83,8 @@ class AioPikaConnection:
         self._wire = wire
         self._publishing: aiormq.abc.AbstractChannel | None = None
         self._channels = _Channels(wire, self.lost)
+        self._asked: dict[str, aiormq.abc.AbstractChannel] = {}
+        self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Future[Any]] = set()  # asyncio itself holds tasks weakly
         self._settling: set[asyncio.Future[Any]] = set()  # acks not written yet
         self._in_flight = 0
@@ -136,7 +132,7 @@ class AioPikaConnection:
                     message.body,
                     exchange=exchange,
                     routing_key=routing_key,
-                    properties=_properties(message),
+                    properties=message_properties(message),
                     mandatory=mandatory,
                 )
             )
@@ -164,7 +160,7 @@ class AioPikaConnection:
         channel = await self._channels.open(needed=False)
 
         async def on_message(message: aiormq.abc.DeliveredMessage) -> None:
-            on_delivery(_delivery(message, queue, channel))
+            on_delivery(delivery_of(message, queue, channel))
 
         async def on_cancel(_: object) -> None:
             self._channels.lose(cancelled(queue))
@@ -185,6 +181,26 @@ class AioPikaConnection:
             if subscription.leaves_nothing:
                 self._channels.needed.discard(channel)
                 await self._channels.guard(channel.close())
+
+    async def get(self, queue: str) -> Delivery | None:
+        async with self._opening:
+            if queue not in self._asked:
+                self._asked[queue] = await self._channels.open(why=partial(_why_unasked, queue))
+        # In a task of its own: what was got for somebody who was cancelled must be known, to go back.
+        asking = self._start(self._channels.guard(self._asked[queue].basic_get(queue)))
+        try:
+            got = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(partial(self._give_back_got, queue))
+            raise
+        return delivery_got(got, queue, self._asked[queue])
+
+    def _give_back_got(self, queue: str, asking: "asyncio.Future[aiormq.abc.DeliveredMessage]") -> None:
+        if asking.cancelled() or asking.exception() is not None:
+            return
+        delivery = delivery_got(asking.result(), queue, self._asked[queue])
+        if delivery is not None:
+            self.settle(delivery, Settle.GIVE_BACK)
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         channel = delivery.channel
@@ -207,7 +223,7 @@ class AioPikaConnection:
     async def declare(self, *items: Exchange | Queue | Binding) -> None:
         for item in items:
             channel = await self._channels.admin()
-            await self._channels.guard(_declaration(channel, item))
+            await self._channels.guard(declaration(channel, item))
 
     async def exists(self, item: Exchange | Queue) -> bool:
         if isinstance(item, Queue):
@@ -264,13 +280,15 @@ class _Channels:
             self._admin = await self._new()
         return await self._admin.get_underlay_channel()
 
-    async def open(self, *, needed: bool = True) -> aiormq.abc.AbstractChannel:
-        """Open a channel; the unasked end of one that is needed is the loss of the connection."""
+    async def open(
+        self, *, needed: bool = True, why: Callable[[object], object] = lambda error: error
+    ) -> aiormq.abc.AbstractChannel:
+        """Open a channel; the unasked end of one that is needed is the loss of the connection, and `why` says what for."""
         channel = await self._new()
         wire = await channel.get_underlay_channel()
         if needed:
             self.needed.add(wire)
-        channel.close_callbacks.add(lambda _, error: self.lose(error) if wire in self.needed else None)
+        channel.close_callbacks.add(lambda _, error: self.lose(why(error)) if wire in self.needed else None)
         return wire
 
     async def guard(self, call: Coroutine[Any, Any, T]) -> T:
@@ -284,7 +302,7 @@ class _Channels:
             # aiormq cancels its waiters when the heartbeat is missed: that is a loss, not our being cancelled.
             raise ConnectionLost("the connection was lost") from None
         except Exception as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def lose(self, error: object) -> None:
         """Resolve `lost`, once."""
@@ -299,35 +317,6 @@ class _Channels:
         return channel
 
 
-def _declaration(channel: aiormq.abc.AbstractChannel, item: Exchange | Queue | Binding) -> Coroutine[Any, Any, object]:
-    if isinstance(item, Exchange):
-        arguments = dict[str, Any](item.arguments)
-        return channel.exchange_declare(item.name, exchange_type=item.kind, durable=True, arguments=arguments)
-    if isinstance(item, Queue):
-        return channel.queue_declare(
-            item.name,
-            durable=not item.exclusive,
-            exclusive=item.exclusive,
-            arguments=dict[str, Any](item.arguments),
-        )
-    if item.to_exchange:
-        return channel.exchange_bind(destination=item.target, source=item.source, routing_key=item.key)
-    return channel.queue_bind(item.target, item.source, routing_key=item.key)
-
-
-def _translated(error: Exception) -> Exception:
-    if isinstance(error, aiormq.exceptions.PublishError):
-        return Returned(str(error))
-    if isinstance(error, aiormq.exceptions.DeliveryError):
-        return Nacked(str(error))
-    if isinstance(error, aiormq.exceptions.ChannelClosed):
-        return ChannelRefused(_CODES.get(type(error), 0), str(error))
-    lost = aiormq.exceptions.AMQPError | aiormq.exceptions.ChannelInvalidStateError | OSError | RuntimeError
-    if isinstance(error, lost) or type(error) is Exception:  # aiormq has a bare one for "rejected without a reason"
-        return ConnectionLost(str(error) or type(error).__name__)
-    return error
-
-
 def _look_at_error(done: asyncio.Future[Any]) -> None:
     if not done.cancelled() and isinstance(done.exception(), AmqpError):
         return  # whoever awaits it is told; a lost settle shows as `lost`
@@ -337,46 +326,5 @@ def _arguments(offset: StreamOffset | None) -> Any:
     return offset_argument(offset)
 
 
-def _properties(message: Message) -> aiormq.spec.Basic.Properties:
-    # Not by aio_pika.Message, which turns a priority that is not set into 0: on RabbitMQ 4.3 that is below the unset 4.
-    return aiormq.spec.Basic.Properties(
-        content_type=message.content_type,
-        headers=dict[str, Any](message.headers) or None,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        priority=message.priority,
-        correlation_id=message.correlation_id,
-        reply_to=message.reply_to,
-        expiration=None if message.expiration is None else str(message.expiration),
-        message_id=message.message_id,
-        timestamp=None if message.timestamp is None else datetime.fromtimestamp(message.timestamp, UTC),
-        message_type=message.type,
-        app_id=message.app_id,
-    )
-
-
-def _delivery(message: aiormq.abc.DeliveredMessage, queue: str, channel: object) -> Delivery:
-    properties, how = message.header.properties, message.delivery
-    assert isinstance(how, aiormq.spec.Basic.Deliver)
-    expiration = properties.expiration
-    timestamp = properties.timestamp
-    return Delivery(
-        Message(
-            body=message.body,
-            message_id=properties.message_id,
-            type=properties.message_type,
-            content_type=properties.content_type,
-            priority=properties.priority,
-            timestamp=None if timestamp is None else int(timestamp.timestamp()),
-            expiration=int(expiration) if expiration and expiration.isdigit() else None,
-            reply_to=properties.reply_to,
-            correlation_id=properties.correlation_id,
-            app_id=properties.app_id,
-            headers=dict[str, object](properties.headers or {}),
-        ),
-        queue,
-        how.exchange or "",
-        how.routing_key or "",
-        bool(how.redelivered),
-        how.delivery_tag or 0,
-        channel,
-    )
+def _why_unasked(queue: str, error: object) -> object:
+    return missing(queue) if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity) else error

@@ -150,6 +150,17 @@ class MemoryConnection:
             broker.cancel(self.session, subscription.channel)
         await _round_trip()
 
+    async def get(self, queue: str) -> Delivery | None:
+        with self._hub.working() as broker:
+            delivery = broker.get(self.session, queue)
+        try:
+            await _round_trip()
+        except asyncio.CancelledError:
+            if delivery is not None:
+                self.settle(delivery, Settle.GIVE_BACK)
+            raise
+        return delivery
+
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         with self._hub.working() as broker:
             return broker.settle(self.session, delivery, how)

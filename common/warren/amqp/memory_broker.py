@@ -12,10 +12,21 @@ from dataclasses import dataclass, field
 from warren.amqp.memory_exchanges import check_equivalent
 from warren.amqp.memory_flow import AnyQueue, Flow
 from warren.amqp.memory_queues import Consumer, Stream, WorkQueue
-from warren.amqp.seam import ChannelRefused, ConnectionLost, Delivery, Depth, Message, Settle, StreamOffset, cancelled
+from warren.amqp.seam import (
+    ChannelRefused,
+    ConnectionLost,
+    Delivery,
+    Depth,
+    Message,
+    Settle,
+    StreamOffset,
+    cancelled,
+    missing,
+)
 from warren.clock import Clock
 from warren.topology import Binding, Exchange, Queue
 
+_NOT_FOUND = 404
 QUEUE_TYPES = frozenset({"classic", "quorum", "stream"})
 
 
@@ -26,6 +37,8 @@ class Session:
     on_end: Callable[[str], None]
     ended: str | None = None
     consumers: dict[Consumer, None] = field(default_factory=dict)
+    asking: dict[AnyQueue, Consumer] = field(default_factory=dict)
+    """Who holds what was asked for singly; among the consumers, though no queue serves it."""
 
 
 class Broker:
@@ -125,6 +138,31 @@ class Broker:
         self.flow.changed(queue)
         self.flow.run()
         return consumer
+
+    def get(self, session: Session, queue_name: str) -> Delivery | None:
+        """Hand out a queue's next message, or None when none is ready.
+
+        Raises:
+            ConnectionLost, ChannelRefused: see the seam.
+        """
+        _check_open(session)
+        try:
+            queue = self._find(session, queue_name)
+        except ChannelRefused as refused:
+            self.end(session, missing(queue_name) if refused.code == _NOT_FOUND else str(refused))
+            raise
+        if isinstance(queue, Stream):
+            error = ChannelRefused(540, f"NOT_IMPLEMENTED - basic.get not supported by stream queue '{queue_name}'")
+            self.end(session, str(error))
+            raise error
+        got: list[Delivery] = []
+        holder = session.asking.get(queue)
+        if holder is None:
+            holder = session.asking[queue] = Consumer(queue, "", got.append, 0, no_ack=False)
+            session.consumers[holder] = None
+        holder.hand_over = got.append
+        self.flow.hand_out(queue, holder)
+        return got[0] if got else None
 
     def cancel(self, session: Session, consumer: Consumer) -> None:
         """Give a consumer nothing more; what it holds it may still settle."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from warren.amqp.memory_dead import dead_message
 from warren.amqp.memory_exchanges import Exchanges
-from warren.amqp.memory_queues import Stored, Stream, WorkQueue
+from warren.amqp.memory_queues import Consumer, Stored, Stream, WorkQueue
 from warren.amqp.seam import Message, Nacked, Returned
 from warren.clock import Clock
 
@@ -63,6 +63,13 @@ class Flow:
         if not queue.put_back(stored, charged=charged):
             self._dead_letter(queue, stored, "delivery_limit")
         self.changed(queue)
+
+    def hand_out(self, queue: WorkQueue, consumer: Consumer) -> None:
+        """Give a queue's first message, if it has one, to somebody who asked for it."""
+        self.changed(queue)
+        self.run()  # what has expired is not handed out
+        if queue.ready:
+            queue.deliver_to(consumer)
 
     def changed(self, queue: AnyQueue) -> None:
         """Note that a queue may have something to hand out or to expire."""

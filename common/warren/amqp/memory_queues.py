@@ -154,12 +154,16 @@ class WorkQueue:
         consumer = self.consumers.next(lambda _: True)
         if consumer is None:
             return False
+        self.deliver_to(consumer)
+        return True
+
+    def deliver_to(self, consumer: Consumer) -> None:
+        """Hand the first message, which there must be, to this one."""
         stored = self._pop(max(self._lanes))
         if self._quorum and stored.failures:
             consumer.take(stored, **{"x-delivery-count": stored.failures})
         else:
             consumer.take(stored)
-        return True
 
     def _append(self, lane: int, stored: Stored) -> None:
         self._lanes.setdefault(lane, deque()).append(stored)

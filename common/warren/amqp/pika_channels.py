@@ -44,7 +44,7 @@ class Channels:
         rpc.fail(error)
         ours = isinstance(reason, pika.exceptions.ChannelClosedByClient)
         if rpc.needed and not ours and not self._lost.done():
-            self._lost.set_result(str(error))
+            self._lost.set_result(rpc.why(error))
 
 
 class Rpc:
@@ -54,11 +54,18 @@ class Rpc:
         self.channel = channel
         self.needed = needed
         self.on_fail: Callable[[AmqpError], None] = lambda _: None
+        self.why: Callable[[AmqpError], str] = str
+        """Says of its end why it is the loss of the connection."""
         self._waiting: set[asyncio.Future[Any]] = {opened}
 
-    async def call(self, send: Callable[[Callable[[Any], None]], object]) -> Any:
+    def expect(self) -> "asyncio.Future[Any]":
+        """Return what will have an answer, to be waited for by `wait`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.add(answer)
+        return answer
+
+    async def call(self, send: Callable[[Callable[[Any], None]], object]) -> Any:
+        answer = self.expect()
         try:
             send(_resolve(answer))
         except pika.exceptions.AMQPError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,17 @@ from warren.amqp.pika_channels import Channels, Rpc
 from warren.amqp.pika_frames import HEADER, METHOD
 from warren.amqp.pika_settles import Settles
 from warren.amqp.pika_stream import Stream
-from warren.amqp.seam import Delivery, OnDelivery, Settle, StreamOffset, Subscription
+from warren.amqp.seam import (
+    AmqpError,
+    ChannelRefused,
+    ConnectionLost,
+    Delivery,
+    OnDelivery,
+    Settle,
+    StreamOffset,
+    Subscription,
+    missing,
+)
 from warren.amqp.streams import offset_argument
 
 _LAG_SECONDS = 0.001
@@ -18,6 +29,9 @@ _FEW = 8
 """Deliveries held, below which nothing is gained by waiting."""
 _ALONE = 2
 """Below which nothing else will be settled in the same turn of the loop."""
+_NOT_FOUND = 404
+_BY_REQUEST = b""
+"""Where a consumer's tag would be: the message was asked for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +44,7 @@ class Consumer:
 
 
 class Consuming:
-    """A channel with consumers, its deliveries tapped; what each delivery carries as its channel."""
+    """A channel with consumers, or for single messages; its deliveries are tapped, and each carries it as its channel."""
 
     def __init__(self, rpc: Rpc, stream: Stream) -> None:
         self.rpc = rpc
@@ -39,6 +53,8 @@ class Consuming:
         self._number = rpc.channel.channel_number
         self._stream = stream
         self._consumers: dict[bytes, Consumer] = {}
+        self._requests: deque[tuple[str, asyncio.Future[Delivery | None]]] = deque()
+        """The queues that were asked for a message, and their answers, which come in this order."""
         # The delivery that has begun to arrive: its method, its header, its body so far and the bytes to come.
         self._method: tuple[bytes, int, bool, tuple[str, str]] | None = None
         self._header = b""
@@ -57,6 +73,21 @@ class Consuming:
     def forget(self, tag: str) -> None:
         """Drop a consumer that the broker has cancelled for us: nothing more comes for it."""
         self._consumers.pop(tag.encode(), None)
+
+    async def get(self, queue: str) -> Delivery | None:
+        """Ask for a message; see `Connection.get`."""
+        if not self.rpc.channel.is_open:
+            raise ConnectionLost("the channel is closed")
+        answer: asyncio.Future[Delivery | None] = self.rpc.expect()
+        self._requests.append((queue, answer))
+        self._stream.write(pika_frames.get(self._number, queue))
+        try:
+            delivery: Delivery | None = await self.rpc.wait(answer)
+        except asyncio.CancelledError:
+            if not answer.cancelled() and answer.exception() is None and (delivery := answer.result()) is not None:
+                self.settle(delivery.tag, Settle.GIVE_BACK)  # it came at the same moment
+            raise
+        return delivery
 
     def settle(self, tag: int, how: Settle) -> bool:
         """Settle a delivery, within a millisecond; False when the channel is gone.
@@ -86,10 +117,7 @@ class Consuming:
 
     def _tap(self, kind: int, data: bytes, at: int, end: int) -> bool:
         if kind == METHOD:
-            if pika_parsing.method(data, at) != pika_frames.DELIVER:
-                return False
-            self._method = pika_parsing.deliver(data, at, end)
-            return True
+            return self._begin(pika_parsing.method(data, at), data, at, end)
         if kind == HEADER:
             self._header = data[at:end]
             self._missing = pika_parsing.body_size(data, at)
@@ -100,11 +128,34 @@ class Consuming:
             self._complete()
         return True
 
+    def _begin(self, method: int, data: bytes, at: int, end: int) -> bool:
+        """Take the first frame of a delivery; False when it is another method."""
+        if method == pika_frames.DELIVER:
+            self._method = pika_parsing.deliver(data, at, end)
+        elif method == pika_frames.GET_OK:
+            self._method = _BY_REQUEST, *pika_parsing.got(data, at, end)
+        elif method == pika_frames.GET_EMPTY:
+            _, answer = self._requests.popleft()
+            if not answer.done():
+                answer.set_result(None)
+        else:
+            return False
+        return True
+
     def _complete(self) -> None:
         assert self._method is not None
         consumer_tag, tag, redelivered, (exchange, routing_key) = self._method
         parts, self._body = self._body, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if consumer_tag == _BY_REQUEST:
+            queue, answer = self._requests.popleft()
+            self._settles.delivered(tag)
+            if answer.done():
+                self.settle(tag, Settle.GIVE_BACK)  # nobody waits for it any more
+                return
+            message = pika_parsing.message(self._header, 0, body)
+            answer.set_result(Delivery(message, queue, exchange, routing_key, redelivered, tag, self))
+            return
         consumer = self._consumers.get(consumer_tag)
         if consumer is None or not consumer.no_ack:
             self._settles.delivered(tag)
@@ -116,7 +167,7 @@ class Consuming:
 
 
 class Consumers:
-    """Opens and cancels a connection's consumers.
+    """Opens and cancels a connection's consumers, and asks for single messages.
 
     Those of one queue share a channel once the broker has granted the first: a channel is a process in the broker, and one
     that serves forty consumers costs less than forty. And a broker that goes closes channels one after another: it would hand
@@ -128,6 +179,9 @@ class Consumers:
         self._stream = stream
         self._cancelled = cancelled
         self._shared: dict[tuple[str, int], Consuming] = {}
+        self._asked: dict[str, Consuming] = {}
+        """The channels that single messages are asked for on, one for each queue: a queue that is gone closes its own."""
+        self._opening = asyncio.Lock()
 
     async def consume(
         self, queue: str, on_delivery: OnDelivery, *, prefetch: int, no_ack: bool, offset: StreamOffset | None
@@ -160,9 +214,28 @@ class Consumers:
         if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
             rpc.channel.close()
 
+    async def get(self, queue: str) -> Delivery | None:
+        """Ask for a message; see `Connection.get`."""
+        consuming = self._asked.get(queue)
+        if consuming is None:
+            consuming = await self._open_for_requests(queue)
+        return await consuming.get(queue)
+
+    async def _open_for_requests(self, queue: str) -> Consuming:
+        def why(error: AmqpError) -> str:
+            absent = isinstance(error, ChannelRefused) and error.code == _NOT_FOUND
+            return missing(queue) if absent else str(error)
+
+        async with self._opening:
+            if queue not in self._asked:
+                rpc = await self._channels.open()
+                rpc.why = why
+                self._asked[queue] = Consuming(rpc, self._stream)
+        return self._asked[queue]
+
     def flush(self) -> None:
         """Send what is settled, before the connection is closed."""
-        for consuming in self._shared.values():
+        for consuming in (*self._shared.values(), *self._asked.values()):
             consuming.flush()
 
     async def _open(self, queue: str, prefetch: int) -> Consuming:

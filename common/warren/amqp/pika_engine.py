@@ -76,7 +76,7 @@ class PikaConnection:
         self._closed: asyncio.Future[None] = loop.create_future()
         self._services = IoServices(loop)
         self._wire = wire = AsyncioConnection(
-            parameters, self._on_open, self._on_open_error, self._on_closed, custom_ioloop=self._services
+            parameters, self._on_open, self._on_closed, self._on_closed, custom_ioloop=self._services
         )
         self._channels = Channels(wire, self.lost)
         self._publishing: Publishing | None = None
@@ -126,6 +126,10 @@ class PikaConnection:
         assert self._consumers is not None
         if not self.lost.done():
             await self._consumers.cancel(subscription)
+
+    async def get(self, queue: str) -> Delivery | None:
+        assert self._consumers is not None
+        return await self._consumers.get(queue)
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         consuming = delivery.channel
@@ -177,13 +181,11 @@ class PikaConnection:
         elif not self._opened.done():
             self._opened.set_result(None)
 
-    def _on_open_error(self, _: object, error: BaseException) -> None:
-        self._on_closed(None, error)
-        if not self._opened.done():
-            self._opened.set_exception(connect_failed(error))
-
     def _on_closed(self, _: object, reason: BaseException) -> None:
+        """It has ended, or could not be opened."""
         self._lose(str(reason) or type(reason).__name__)
+        if not self._opened.done():
+            self._opened.set_exception(connect_failed(reason))
         if not self._closed.done():
             self._closed.set_result(None)
 

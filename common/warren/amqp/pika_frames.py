@@ -21,6 +21,7 @@ HEAD = struct.Struct(">BHI")
 """What every frame begins with: its kind, its channel, its payload's size."""
 OVERHEAD = HEAD.size + 1
 PUBLISH, DELIVER = 60 << 16 | 40, 60 << 16 | 60
+GET, GET_OK, GET_EMPTY = 60 << 16 | 70, 60 << 16 | 71, 60 << 16 | 72
 ACK, NACK, REJECT = 60 << 16 | 80, 60 << 16 | 120, 60 << 16 | 90
 
 
@@ -49,6 +50,17 @@ def settle(channel: int, tag: int, how: Settle, *, multiple: bool = False) -> by
     """Return the frame that settles one delivery, and with `multiple` all before it that are not settled."""
     method, bits = _SETTLING[how]
     return _SETTLE.pack(METHOD, channel, 13, method, tag, bits | multiple, END)
+
+
+@functools.lru_cache(maxsize=1024)
+def get(channel: int, queue: str) -> bytes:
+    """Return the frame that asks for a queue's next message, which is to be settled.
+
+    Raises:
+        ValueError: a name above 255 bytes.
+    """
+    payload = struct.pack(">IH", GET, 0) + _short(queue) + b"\0"
+    return HEAD.pack(METHOD, channel, len(payload)) + payload + _END
 
 
 def publish(

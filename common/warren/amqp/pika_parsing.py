@@ -37,6 +37,12 @@ def deliver(data: bytes, at: int, end: int) -> tuple[bytes, int, bool, tuple[str
     return data[start:at], tag, bool(redelivered), _address(data[at + 9 : end])
 
 
+def got(data: bytes, at: int, end: int) -> tuple[int, bool, tuple[str, str]]:
+    """Return of a get-ok the delivery's tag, whether it is a redelivery, and its exchange and routing key."""
+    tag, redelivered = _CONFIRM.unpack_from(data, at + 4)
+    return tag, bool(redelivered), _address(data[at + 13 : end - 4])  # a count of what is left follows
+
+
 @lru_cache(maxsize=1024)
 def _address(data: bytes) -> tuple[str, str]:
     split = 1 + data[0]

@@ -155,7 +155,8 @@ class Connection(Protocol):
     lost: asyncio.Future[str]
     """Resolved once with the reason when the connection, one of its channels or consumers ends without our asking;
 
-    with `cancelled(queue)` when it was the broker that cancelled a consumer: its queue was deleted, or (RabbitMQ 4.3) an ack took too long.
+    with `cancelled(queue)` when it was the broker that cancelled a consumer: its queue was deleted, or (RabbitMQ 4.3) an ack took too long;
+    with `missing(queue)` when a message was asked for of a queue that is not there.
     """
 
     @property
@@ -190,6 +191,14 @@ class Connection(Protocol):
 
     async def cancel(self, subscription: Subscription) -> None:
         """Take no new deliveries; those already handed over may still be settled."""
+        ...
+
+    async def get(self, queue: str) -> Delivery | None:
+        """Ask for a queue's next message, to be settled as any other; None when none is ready.
+
+        Whoever asks several times at once is answered in that order. Fails with `ChannelRefused`, which is the loss of the
+        connection: what was got from the same queue cannot be settled any more.
+        """
         ...
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
@@ -263,6 +272,11 @@ class PublishesTogether(Protocol):
 def cancelled(queue: str) -> str:
     """Return the reason of a loss that began with the broker's cancelling a consumer of this queue."""
     return f"the broker cancelled the consumer of queue {queue!r}"
+
+
+def missing(queue: str) -> str:
+    """Return the reason of a loss that began with asking for a message of a queue that is not there."""
+    return f"the broker has no queue {queue!r}"
 
 
 class AmqpError(Exception):

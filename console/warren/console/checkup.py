@@ -64,6 +64,20 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def of_priorities(facts: BrokerFacts) -> Iterator[Finding]:
+    """Tell what a job's priority means to this broker."""
+    if facts.version is None:
+        return
+    version = ".".join(map(str, facts.version))
+    if facts.version >= _STRICT_PRIORITIES:
+        said = f"RabbitMQ {version} hands out the jobs of a queue strictly by priority; without one a job counts as 4"
+    elif facts.version >= _ANY_PRIORITIES:
+        said = f"RabbitMQ {version} knows two levels: of those above 4, two are handed out for one of the rest"
+    else:
+        said = f"RabbitMQ {version} keeps no order by priority: use queues of their own, with weights or --strict"
+    yield Finding(Level.OK, "priority", said)
+
+
 def of_modules(modules: Sequence[str]) -> tuple[list[Task[Any, Any]], list[Finding]]:
     """Import modules as a worker does; return their tasks, and what is wrong with them."""
     tasks: dict[str, Task[Any, Any]] = {}
@@ -114,8 +128,8 @@ def _of_task(task: Task[Any, Any], settings: Settings, facts: BrokerFacts) -> It
         _ = task.signature
     except InvalidTask as error:
         yield Level.ERROR, str(error)
-    if task.settings.queue not in settings.queues:
-        served = ", ".join(settings.queues)
+    if task.settings.queue not in settings.queue_names:
+        served = ", ".join(settings.queue_names)
         said = f"its queue {task.settings.queue!r} is not among those served here ({served}); some worker must serve it"
         yield Level.WARNING, said
     yield from _of_priority(task, facts)
@@ -132,9 +146,10 @@ def _of_priority(task: Task[Any, Any], facts: BrokerFacts) -> Iterator[tuple[Lev
         return
     version = ".".join(map(str, facts.version))
     if facts.version < _ANY_PRIORITIES:
+        said = f"priority={task.settings.priority} has no effect: RabbitMQ {version} keeps no order by priority"
         yield (
-            Level.WARNING,
-            f"priority={task.settings.priority} has no effect: RabbitMQ {version} keeps no order by priority",
+            Level.ERROR,
+            f"{said}; leave it out, and give urgent jobs a queue of their own (--queue urgent=6, or --strict)",
         )
     else:
         yield (

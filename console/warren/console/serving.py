@@ -29,15 +29,24 @@ _OPTIONS = {
     "publish_timeout": ("SECONDS", "Until a publish must be confirmed."),
     "payload_limit": ("BYTES", "Of a job, and of a result."),
 }
-"""Settings of a worker by name; with the queues, and what every command takes, these are all there are."""
+"""Settings of a worker by name; with the queues, their order, and what every command takes, these are all there are."""
 
 
 def worker_options(function: F) -> F:
     """Add an option for every setting of a worker; their values are checked where all settings are."""
     for name, (metavar, what) in reversed(_OPTIONS.items()):
         function = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=what)(function)
-    queue = click.option("--queue", "-q", multiple=True, metavar="NAME", help="A queue to serve; repeat it for more.")
-    return queue(function)
+    strict = click.option(
+        "--strict", is_flag=True, default=None, help="Take jobs by the order of the queues, not by their weights."
+    )
+    queue = click.option(
+        "--queue",
+        "-q",
+        multiple=True,
+        metavar="NAME[=WEIGHT]",
+        help="A queue to serve; repeat it for more, each with its weight.",
+    )
+    return queue(strict(function))
 
 
 def serve(modules: Sequence[str], settings: Settings, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from warren.settings import KEYS
 
 
 def test_every_setting_has_an_option() -> None:
-    everywhere = {"url", "namespace", "management_url", "queues"}
+    everywhere = {"url", "namespace", "management_url", "queues", "strict"}
     assert set(_OPTIONS) | everywhere == set(KEYS)
 
 

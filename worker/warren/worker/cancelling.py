@@ -48,7 +48,7 @@ class Cancelling:
 
     def _is_cancelled(self, execution: Execution) -> bool:
         """What is read again after a reconnect may be older than a replay of the job."""
-        job = self._runner.accept(execution.delivery, execution.queue)
+        job = self._runner.accept(execution.delivery.message, execution.queue)
         if not isinstance(job, Job):
             return False
         # One that came without an id was given its own when it came.

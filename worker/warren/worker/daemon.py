@@ -57,7 +57,6 @@ class Worker:
 
     Raises:
         InvalidSettings: with every problem found.
-        WorkerStartError: fewer processes than queues.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Worker:
         self.name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
         self.health = Health()
         self.http_port = 0
-        processes = _processes(self.settings)
+        processes = self.settings.processes or os.cpu_count() or 1
         self._registry = CollectorRegistry()
         metrics = Metrics(self._registry)
         sums = Sums(metrics)
@@ -92,7 +91,7 @@ class Worker:
         metrics.show_slots(lambda: self._pool.counts)
         self._outlet = Outlet(self.settings, self.name)
         self._control = Control(self.settings, self.name, self._outlet, self._events)
-        self._pausing = Pausing(self.settings.queues, self._events)
+        self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
@@ -108,7 +107,15 @@ class Worker:
         deadline, doubt = settings.publish_timeout, 3.0 * settings.heartbeat
         settler = Settler(self._events, self._outlet, deadline=deadline, doubt=doubt)
         pausing = self._pausing
-        intake = Intake(settings.queues, names, runner, settler, self._ahead, is_paused=pausing.is_paused)
+        intake = Intake(
+            settings.shares,
+            names,
+            runner,
+            settler,
+            self._ahead,
+            strict=settings.strict,
+            is_paused=pausing.is_paused,
+        )
         pausing.listen(self._control, intake.pauses_changed)
         Cancelling(runner, intake.cancel).listen(self._control)
         return intake
@@ -224,7 +231,7 @@ class Worker:
         if not again:
             http = f"{self.settings.http_host}:{self.http_port}" if self.http_port else ""
             tasks = tuple(sorted(self._pool.tasks))
-            self._events.emit(WorkerReady(self.name, self.settings.queues, self._pool.size, tasks, http))
+            self._events.emit(WorkerReady(self.name, self.settings.queue_names, self._pool.size, tasks, http))
 
     async def _drain(self) -> None:
         """No new jobs; running ones get the grace period; the rest is given back, uncharged."""
@@ -258,18 +265,6 @@ class Worker:
             self._hurry.set()
         self._signal = how
         self._stop.set()
-
-
-def _processes(settings: Settings) -> int:
-    """How many processes: they are shared out over the queues, each at least one."""
-    queues = settings.queues
-    count = settings.processes or max(os.cpu_count() or 1, len(queues))
-    if count < len(queues):
-        raise WorkerStartError(
-            f"{len(queues)} queues need at least {len(queues)} processes, and there are {count}: "
-            "raise --processes, or serve fewer queues by this worker"
-        )
-    return count
 
 
 def _setup(modules: Sequence[str], settings: Settings) -> Setup:

@@ -5,52 +5,53 @@ when what waits has not moved for as long as it may wait, it goes back to its qu
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from warren.amqp.seam import Delivery, cancelled
+from warren.amqp.seam import Delivery, cancelled, missing
 from warren.control import Held
+from warren.shares import Share
 from warren.topology import Names
+from warren.worker.asking import Asking
 from warren.worker.conduct import Conduct
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.lanes import Lanes, may_be_returned
+from warren.worker.order import Strict, Weighted
 from warren.worker.plan import Plan
 from warren.worker.read_ahead import PATIENCE_SECONDS, ReadAhead
 from warren.worker.session import Session
 from warren.worker.settle import Settler
+from warren.worker.taking import Taking
 
 
 class Intake:
     """Takes jobs in as they can be run, and gives back what cannot.
 
     Args:
-        queues: to take jobs from.
+        served: the queues to take jobs from.
+        strict: whether their order counts, and not their weights.
         ahead: says how many jobs may run and wait.
         is_paused: tells of a queue that no job may be taken from it now.
     """
 
     def __init__(
         self,
-        queues: tuple[str, ...],
+        served: Sequence[Share],
         names: Names,
         runner: Runner,
         settler: Settler,
         ahead: ReadAhead,
         *,
+        strict: bool = False,
         is_paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._queues = tuple(share.queue for share in served)
         self._names = names
         self._runner = runner
         self._settler = settler
         self._ahead = ahead
         self._is_paused = is_paused
-        self._lanes = Lanes(
-            queues,
-            ahead,
-            lambda: (execution.lane for execution in self._conduct.working),
-            self._deliver,
-            is_paused=is_paused,
-        )
-        self._conduct = Conduct(runner, settler, self._lanes.balance)
+        self._taking = self._way(served, strict=strict)
+        self._conduct = Conduct(runner, settler, self._taking.balance)
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -67,11 +68,11 @@ class Intake:
         """Take deliveries from a new session."""
         for orphan in self._settler.adopt(session):
             self._conduct.start(orphan, None)
-        await self._lanes.open(session)
+        await self._taking.open(session)
 
     def pauses_changed(self) -> None:
         """Take jobs from the queues that may be taken from now; what waits here of the others goes back."""
-        self._lanes.close_all_but((), then=self._give_back_paused)
+        self._taking.close_all_but((), then=self._give_back_paused)
 
     def _give_back_paused(self) -> None:
         self._conduct.withdraw([one for one in self._conduct.recall() if self._is_paused(one.queue)])
@@ -82,13 +83,15 @@ class Intake:
 
     def lost(self, session: Session, reason: str) -> None:
         """Hear why a session ended."""
-        deleted = [queue for queue in set(self._lanes.queues) if reason == cancelled(self._names.queue(queue))]
-        self._settler.lost(session, deleted[0] if deleted else None)
+        named = ((queue, self._names.queue(queue)) for queue in self._queues)
+        deleted = next((queue for queue, name in named if reason in (cancelled(name), missing(name))), None)
+        self._taking.lost(deleted)
+        self._settler.lost(session, deleted)
         self._conduct.withdraw(self._conduct.recall())
 
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
-        await self._lanes.drain()
+        await self._taking.drain()
         self._conduct.withdraw(self._conduct.recall())
         ends = [asyncio.ensure_future(event.wait()) for event in (self._conduct.idle, hurry)]
         await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +102,21 @@ class Intake:
     async def finish(self, seconds: float) -> None:
         """Wait for executions whose processes were taken away to be given back; so is what is left then."""
         await self._conduct.finish(seconds)
+
+    def _way(self, served: Sequence[Share], *, strict: bool) -> Taking:
+        """Return the way of taking jobs: one queue is consumed from, several are asked in turn."""
+        if len(served) == 1:
+            occupied = lambda: (execution.lane for execution in self._conduct.working)  # noqa: E731
+            return Lanes(served[0].queue, self._ahead, occupied, self._deliver, is_paused=self._is_paused)
+        order = Strict(self._queues) if strict else Weighted(served)
+        return Asking(
+            self._queues,
+            order,
+            self._ahead,
+            working=lambda: self._conduct.working,
+            deliver=self._deliver,
+            is_paused=self._is_paused,
+        )
 
     def _deliver(self, session: Session, lane: int, delivery: Delivery) -> None:
         """The consumers' callback."""
@@ -111,11 +129,11 @@ class Intake:
         key = key_of(accepted, delivery.message)
         begun = self._settler.begin(Execution(session, delivery, lane, key, queue, accepted.task))
         if begun is None:
-            self._lanes.balance()  # a known job may have come by another lane than before
+            self._taking.balance()  # a known job may have come by another lane than before
             return
         self._conduct.start(begun, accepted)
         if self._ahead.in_places:
-            self._lanes.balance()
+            self._taking.balance()
         if self._watch is None and self.running > self._ahead.processes + self._ahead.in_places:
             self._watch_waiting()
 
@@ -138,4 +156,4 @@ class Intake:
         if unfinished > self._ahead.processes:
             surplus = {each for each in waiting[self._ahead.processes - unfinished :] if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in working if execution not in surplus)
-            self._lanes.close_all_but(kept, then=lambda: self._conduct.withdraw(surplus))
+            self._taking.close_all_but(kept, then=lambda: self._conduct.withdraw(surplus))

@@ -1,4 +1,4 @@
-"""The consumers of a worker's session: one lane, a consumer with prefetch 1, for each process, and more while jobs are short.
+"""The consumers of a worker with one queue: one lane, a consumer with prefetch 1, for each process, and more while jobs are short.
 
 A lane is open only while a process can soon take what comes by it. After a reconnect the lanes of jobs that still run stay
 closed until those end: so the worker never holds a job that it cannot start, and a lost connection brings no second wave.
@@ -22,7 +22,7 @@ class Lanes:
     """As many consumers of the newest session as are wanted now.
 
     Args:
-        queues: that the lanes are dealt out over, in turn.
+        queue: to consume from.
         ahead: says how many lanes are wanted: one for a process, and more while jobs are short.
         occupied: returns the lanes of the executions in progress.
         deliver: takes what comes, but for what comes while its consumer is being cancelled.
@@ -31,14 +31,14 @@ class Lanes:
 
     def __init__(
         self,
-        queues: tuple[str, ...],
+        queue: str,
         ahead: ReadAhead,
         occupied: Callable[[], Iterable[int]],
         deliver: OnDelivery,
         *,
         is_paused: Callable[[str], bool],
     ) -> None:
-        self.queues = queues
+        self._queue = queue
         self._ahead = ahead
         self._occupied = occupied
         self._deliver = deliver
@@ -71,6 +71,9 @@ class Lanes:
         """Close lanes, and do this when nothing comes by them any more."""
         if self._session is not None and self._session.alive:
             self._do(self._close(self._session, self._session.lanes - set(kept), then))
+
+    def lost(self, deleted: str | None) -> None:
+        """Nothing is kept here that could be lost, but for what is to go back, and the broker has that already."""
 
     async def drain(self) -> None:
         """Take nothing more; what comes all the same goes back."""
@@ -106,8 +109,8 @@ class Lanes:
         held = session.lanes.union(self._occupied())
         missing = self._ahead.limit - len(held)
         free = (lane for lane in itertools.count() if lane not in held)
-        queues = [queue for queue in self.queues if not self._is_paused(queue)]
-        return {lane: queues[lane % len(queues)] for lane in itertools.islice(free, max(0, missing))} if queues else {}
+        wanted = 0 if self._is_paused(self._queue) else max(0, missing)
+        return dict.fromkeys(itertools.islice(free, wanted), self._queue)
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:
         async def doing() -> None:

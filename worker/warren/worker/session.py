@@ -77,6 +77,26 @@ class Session:
             self.lanes.difference_update(consumers)
             self.closing.difference_update(consumers)
 
+    async def get(self, queue: str) -> Delivery | None:
+        """Ask a queue for its next job; None when it has none.
+
+        Raises:
+            AmqpError: the session is lost by it.
+        """
+        return await self._inbound.get(self.names.queue(queue))
+
+    async def consume(self, queue: str, on_delivery: Callable[[Delivery], None]) -> Subscription:
+        """Open a consumer with prefetch 1 that is not a lane.
+
+        Raises:
+            AmqpError: it is refused, or the session is lost.
+        """
+        return await self._inbound.consume(self.names.queue(queue), on_delivery, prefetch=1)
+
+    async def cancel(self, subscription: Subscription) -> None:
+        """Close such a consumer; what came by it can still be settled."""
+        await self._inbound.cancel(subscription)
+
     def settle(self, delivery: Delivery, how: Settle) -> bool:
         """Settle a delivery of this session; False when it is stale."""
         return self.alive and self._inbound.settle(delivery, how)

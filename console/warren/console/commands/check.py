@@ -81,7 +81,7 @@ async def _of_broker(settings: Settings) -> tuple[list[Finding], BrokerFacts]:
         findings.append(
             Finding(Level.WARNING, "broker", f"bindings and consumer timeouts cannot be seen: {unknown or unseen}")
         )
-    return [*findings, *_of_topology(compared, settings)], facts
+    return [*findings, *checkup.of_priorities(facts), *_of_topology(compared, settings)], facts
 
 
 def _of_topology(compared: list[Compared], settings: Settings) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def _of_topology(compared: list[Compared], settings: Settings) -> Iterator[Findi
     if counts[State.DENIED]:
         yield Finding(Level.WARNING, "topology", "this user may not declare, so arguments were not compared")
     if counts[State.PRESENT] + counts[State.UNKNOWN] == len(compared):
-        yield Finding(Level.OK, "topology", f"as it should be for queues {', '.join(settings.queues)}")
+        yield Finding(Level.OK, "topology", f"as it should be for queues {', '.join(settings.queue_names)}")
 
 
 def _document(findings: list[Finding], given: list[tuple[str, Any, str]]) -> dict[str, object]:

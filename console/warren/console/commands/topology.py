@@ -42,7 +42,7 @@ def show(invocation: Invocation, /, queue: tuple[str, ...], *, permissions: bool
     """Show the plan: exchanges, queues and bindings; asks no broker."""
     settings = invocation.settings(queues=queue or None)
     names = Names(settings.namespace)
-    items = topology.everything(names, settings.queues)
+    items = topology.everything(names, settings.queue_names)
     rights = least(names)
     if invocation.json:
         lines = [{"who": one.who, "configure": one.configure, "write": one.write, "read": one.read} for one in rights]
@@ -108,7 +108,7 @@ def apply(invocation: Invocation, /, queue: tuple[str, ...]) -> int:
 async def _apply(settings: Settings) -> tuple[int, list[tuple[str, str]]]:
     declared, refused = 0, []
     async with connected(settings) as connection:
-        for item in topology.everything(Names(settings.namespace), settings.queues):
+        for item in topology.everything(Names(settings.namespace), settings.queue_names):
             try:
                 await connection.declare(item)
                 declared += 1
@@ -143,7 +143,7 @@ async def compare(settings: Settings) -> tuple[list[Finding], str]:
         unseen = str(error)
     async with connected(settings) as connection:
         comparison = Comparison(connection, names, vhost_of(settings), bindings)
-        return await comparison.look(topology.everything(names, settings.queues)), unseen
+        return await comparison.look(topology.everything(names, settings.queue_names)), unseen
 
 
 def _found(finding: Finding) -> dict[str, Any]:
