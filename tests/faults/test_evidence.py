@@ -206,7 +206,7 @@ def test_poison_costs_nobody_else_anything_and_is_a_dead_letter_with_its_evidenc
     for letter in poisoned:
         assert letter["max_rss"]
         assert letter["signal"] == (6 if letter["task"] == deadly.eat.name else 9)
-        assert "eating" in str(letter["output"]) or " works\n" in str(letter["output"])
+        assert "eating" in str(letter["output"]) or " works" in str(letter["output"])
         assert ("in eat" in str(letter["stack"])) == (letter["task"] == deadly.eat.name)
     if exact:
         assert begun["killer"] == 3
