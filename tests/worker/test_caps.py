@@ -160,8 +160,8 @@ def test_the_nearest_process_says_when_to_look_again(spare: int) -> None:
 @scenario(2, 1, caps=Caps(jobs=3))
 async def test_processes_that_have_run_enough_leave_and_no_job_waits_for_that(scene: Scene) -> None:
     before = pids(scene)
-    for number in range(40):
-        await scene.run(number)
+    for number in range(0, 40, 2):
+        await asyncio.gather(scene.run(number), scene.run(number + 1))
     await eventually(lambda: before <= {pid for pid, _ in exits(scene)}, "the first ones have left")
     assert {reason for _, reason in exits(scene)} == {"stopped"}
     assert all(len(ended) == 1 for ended in scene.ended.values())
