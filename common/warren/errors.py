@@ -26,6 +26,14 @@ class InvalidTask(UsageError):
     """A declaration that cannot be a task: a wrong option, or a function that cannot be found again by name."""
 
 
+class InvalidHook(UsageError):
+    """A function that cannot be run around jobs: it takes arguments, or is a coroutine function."""
+
+    def __init__(self, kind: str, name: str, why: str) -> None:
+        super().__init__(f"@{kind} on {name!r}: {why}")
+        self.name = name
+
+
 class InvalidArguments(UsageError):
     """Arguments that do not fit the task's signature and annotations, or cannot be written as JSON."""
 

@@ -195,6 +195,30 @@ class LoopBlocked(msgspec.Struct, frozen=True):
     stack: str
 
 
+class ProcessSilent(msgspec.Struct, frozen=True):
+    """A pool process has not answered for so long; one that is `starting` is waited for, one `idle` or `leaving` is killed."""
+
+    pid: int
+    slot: int
+    state: str
+    seconds: float
+
+
+class PoolResized(msgspec.Struct, frozen=True):
+    """A pool has another number of processes from now on, and why."""
+
+    before: int
+    after: int
+    why: str
+
+
+class PoolNotGrown(msgspec.Struct, frozen=True):
+    """Jobs wait and the pool might have more processes, but there is no memory for another."""
+
+    size: int
+    why: str
+
+
 class WorkerReady(msgspec.Struct, frozen=True):
     """A worker consumes; everything a first look needs."""
 
@@ -242,6 +266,9 @@ Event = (
     | QueueResumed
     | ProcessStarted
     | ProcessExited
+    | ProcessSilent
+    | PoolResized
+    | PoolNotGrown
     | LoopBlocked
     | WorkerReady
     | WorkerDraining

@@ -60,6 +60,10 @@ _GAUGES = {
         "1 while this worker takes no jobs of a queue it serves, because that is paused.",
         ("queue",),
     ),
+    "warren_pool_size": (
+        "Pool processes: how many may be there at least and at most, and how many shall be now.",
+        ("bound",),
+    ),
     "warren_broker_connected": ("1 while connected and consuming.", ()),
     "warren_build_info": ("Always 1; the versions are labels.", ("version", "python")),
 }
@@ -90,6 +94,12 @@ class Metrics:
         """Show, whenever somebody looks, how many pool processes are free, busy and starting."""
         for place, state in enumerate(("free", "busy", "starting")):
             self._gauge("warren_slots", state).set_function(functools.partial(_number_at, place, counts))
+
+    def show_pool(self, size: Callable[[], int], least: int, most: int) -> None:
+        """Show, whenever somebody looks, how many processes the pool shall have."""
+        self._gauge("warren_pool_size", "min").set(least)
+        self._gauge("warren_pool_size", "max").set(most)
+        self._gauge("warren_pool_size", "now").set_function(size)
 
     def counter(self, name: str) -> Counter | None:
         """Return one of our counters by its sample name, for adding what a pool process counted."""

@@ -8,12 +8,13 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from warren import quantities
 from warren import shares as queue_shares
 from warren.errors import InvalidName, InvalidSettings
 from warren.topology import check_name
@@ -43,8 +44,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         engine: client library for producers and workers, `pika` or `aio_pika`; empty for the faster, pika.
         queues: what a worker serves, each with its weight: `critical=6`, or a name alone for 1.
         strict: whether the order of its queues counts, and not their weights: no job is taken while a queue before its own has any.
-        processes: of a worker's pool; 0 for one per CPU.
+        processes: of a worker's pool, `N` or, to grow with the work that waits, `MIN..MAX`; 0 for one per CPU.
         coroutines: how many `async def` jobs each of them runs at a time.
+        max_jobs_per_process: after which a process of the pool is replaced, when another is ready; 0 for never.
+        max_memory_per_process: bytes, or as `512MiB`: above it a process is killed, near it replaced between two jobs; 0 for no limit.
         read_ahead: how many jobs a worker may hold beyond its processes while it expects to start them within 20 ms; 0 for none.
         grace_period: how long a stopping worker lets jobs finish.
         start_method: of pool processes, `forkserver` or `spawn`.
@@ -66,8 +69,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     engine: str = ""
     queues: tuple[str, ...] = ("default",)
     strict: bool = False
-    processes: int = 0
+    processes: int | str = 0
     coroutines: int = 10
+    max_jobs_per_process: int = 0
+    max_memory_per_process: int = 0
     read_ahead: int = 64
     grace_period: float = 30.0
     start_method: str = "forkserver"
@@ -174,12 +179,34 @@ def _converted(values: dict[str, Any], problems: list[str]) -> Settings:
     for key, value in values.items():
         try:
             # One at a time, so that every problem is told and not only the first.
-            good[key] = getattr(msgspec.convert({key: value}, Settings, strict=False), key)
+            good[key] = getattr(msgspec.convert({key: _read(key, value)}, Settings, strict=False), key)
         except msgspec.ValidationError as error:
             problems.append(f"setting {key!r}: {error}".replace(f" - at `$.{key}`", f", got {value!r}"))
+        except ValueError as error:
+            problems.append(f"setting {key!r}: {error}")
     settings = Settings(**good)
     problems.extend(_impossible(settings))
     return settings
+
+
+def _read(key: str, value: Any) -> Any:
+    """Return what a setting's text means, where it has a form of its own."""
+    reader = _READERS.get(key)
+    return reader(value) if reader is not None and isinstance(value, str) else value
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "max_memory_per_process": quantities.size,
+    "processes": quantities.processes,
+}
+
+
+def _no_bounds(processes: int | str) -> list[str]:
+    try:
+        quantities.bounds(processes)
+    except ValueError as error:
+        return [f"setting 'processes': {error}"]
+    return []
 
 
 def _impossible(settings: Settings) -> list[str]:
@@ -196,13 +223,14 @@ def _impossible(settings: Settings) -> list[str]:
     ]
     above, least = (
         ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit", "coroutines"),
-        ("processes", "read_ahead", "grace_period"),
+        ("max_jobs_per_process", "max_memory_per_process", "read_ahead", "grace_period"),
     )
     numbers = {key: getattr(settings, key) for key in (*above, *least)}
     found += [
         f"setting {key!r} is {numbers[key]}; take a number above 0" for key in above if not 0 < numbers[key] < math.inf
     ]
     found += [f"setting {key!r} is {numbers[key]}; take 0 or more" for key in least if not 0 <= numbers[key] < math.inf]
+    found += _no_bounds(settings.processes)
     if not -1 <= settings.http_port <= _MAX_PORT:
         found.append(f"setting 'http_port' is {settings.http_port}; take a port, 0 for a free one or -1 for none")
     found += queue_shares.problems(settings.queues, strict=settings.strict)

@@ -159,6 +159,11 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ({"publish_timeout": float("inf")}, "setting 'publish_timeout' is inf"),
         ({"grace_period": float("nan")}, "setting 'grace_period' is nan"),
         ({"grace_period": -1}, "setting 'grace_period' is -1.0; take 0 or more"),
+        ({"max_jobs_per_process": -1}, "setting 'max_jobs_per_process' is -1; take 0 or more"),
+        (
+            {"max_memory_per_process": "512M"},
+            "setting 'max_memory_per_process': '512M' is no size: take bytes, or a number with",
+        ),
         ({"http_port": -2}, "setting 'http_port' is -2"),
         ({"http_port": 65536}, "setting 'http_port' is 65536"),
         ({"queues": ()}, "setting 'queues' is empty"),
@@ -175,6 +180,13 @@ def test_an_impossible_setting_is_named_with_what_it_can_be(
     tmp_path: Path, explicit: dict[str, Any], told: str
 ) -> None:
     assert told in only_problem(tmp_path, **explicit)
+
+
+def test_a_size_may_have_a_unit(tmp_path: Path) -> None:
+    write(tmp_path, 'max_memory_per_process = "1GiB"')
+    assert load(folder=tmp_path, environ={}).max_memory_per_process == 2**30
+    environ = {"WARREN_MAX_MEMORY_PER_PROCESS": "512MiB"}
+    assert load(folder=tmp_path, environ=environ).max_memory_per_process == 2**29
 
 
 def test_a_password_is_not_repeated(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +41,22 @@ def record(path: str, number: int, until: str = "") -> int:
     wait_for(until)
     write_down(path, number=number, attempt=running.attempt, at=time.time(), id=running.id)
     return number
+
+
+@task
+def listen_for_interrupts(path: str, until: str) -> list[int]:
+    """Returns the interrupts that reached its process, or a program that it started in its process group."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as program:
+            write_down(path, begins=True, pid=program.pid)
+            wait_for(until)
+            heard += [program.returncode] if program.poll() is not None else []
+            program.kill()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return heard
 
 
 @task

@@ -1,5 +1,7 @@
 """Stopping a worker: what runs may finish, the rest is given back; nothing is lost or counted as a failure."""
 
+import os
+import pty
 import signal
 from pathlib import Path
 
@@ -93,3 +95,24 @@ def test_a_worker_that_is_killed_leaves_no_process_behind_and_its_job_is_run_by_
         gate.open()
         with running_worker(broker.url, namespace, tmp_path):
             assert handle.result(120) == 1
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_worker_alone_and_running_jobs_finish(
+    broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    log, gate = tmp_path / "log", Gate(tmp_path)
+    ours, theirs = pty.openpty()
+    with (
+        Producer(url=broker.url, namespace=namespace) as producer,
+        running_worker(broker.url, namespace, tmp_path, terminal=theirs, grace_period=250) as worker,
+    ):
+        os.close(theirs)
+        handles = [producer.enqueue(jobs.listen_for_interrupts, str(log), gate.path) for _ in range(2)]
+        eventually(lambda: len(written(log)) == 2)
+        os.write(ours, b"\x03")
+        eventually(lambda: worker.get("/readyz")[0] == 503)
+        assert [line["signal"] for line in worker.lines("worker stopping, no new jobs")] == ["SIGINT"]
+        gate.open()
+        assert [handle.result(120) for handle in handles] == [[], []]
+        assert worker.wait() == 0
+    os.close(ours)

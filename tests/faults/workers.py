@@ -1,10 +1,12 @@
 """Real workers in real processes, for tests that hurt them."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
@@ -25,10 +27,13 @@ JOBS = "tests.faults.jobs"
 
 
 class WorkerProcess:
-    """One `warren worker` with its log; to that its standard output goes as well, unless `stdout` is a descriptor."""
+    """One `warren worker` with its log.
+
+    Its standard output goes there as well, unless `stdout` is a descriptor; it is at a terminal if it is given one's descriptor.
+    """
 
     def __init__(self, url: str, namespace: str, log: Path, *modules: str, **settings: object) -> None:
-        stdout = settings.pop("stdout", None)
+        stdout, terminal = settings.pop("stdout", None), settings.pop("terminal", None)
         options = {"http_port": 0, "http_host": "127.0.0.1", "processes": 2, "log_level": "debug", **settings}
         self._size = options["processes"]
         flags = [part for name, value in options.items() for part in _flag(name, value)]
@@ -37,7 +42,16 @@ class WorkerProcess:
         self.log = log
         self._out = log.open("ab")
         out = stdout if isinstance(stdout, int) else self._out
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=self._out, stdout=out)
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=terminal if isinstance(terminal, int) else None,
+            stderr=self._out,
+            stdout=out,
+            start_new_session=terminal is not None,
+            preexec_fn=None if terminal is None else _take_terminal,  # noqa: PLW1509 - no threads that matter
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +203,11 @@ def written(path: Path) -> list[dict[str, Any]]:
 def begun(path: Path) -> list[int]:
     """The numbers of the `record` jobs that have begun, in order."""
     return [line["number"] for line in written(path) if line.get("begins")]
+
+
+def _take_terminal() -> None:
+    """Make standard input what this session's Ctrl-C comes from."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _flag(name: str, value: object) -> list[str]:

@@ -62,7 +62,7 @@ class Scene:
 
     @property
     def pids(self) -> set[int]:
-        return {process.pid for process in self.pool._supervisor.processes.values()}
+        return {process.pid for process in self.pool._supervisor.roster.in_place.values()}
 
 
 def _body(task: str, *args: object) -> bytes:
@@ -108,7 +108,7 @@ def scenario(size: int, coroutines: int) -> Callable[[Callable[[Scene], Awaitabl
 async def test_each_process_has_so_many_at_a_time_and_the_rest_waits(scene: Scene) -> None:
     jobs = [scene.run("record", str(scene.log), number, scene.gate.path) for number in range(8)]
     await scene.begun(*range(6))
-    assert [len(process.loop.running) for process in scene.pool._supervisor.processes.values()] == [3, 3]
+    assert [len(process.loop.running) for process in scene.pool._supervisor.roster.in_place.values()] == [3, 3]
     scene.gate.open()
     assert [await job for job in jobs] == [Done(str(number).encode()) for number in range(8)]
     assert max(scene.running) == 6

@@ -116,12 +116,12 @@ class FakeRunner:
 
 
 class Scene:
-    """An intake of two processes that expects very short jobs."""
+    """An intake of some processes that expects very short jobs."""
 
-    def __init__(self, *, most: int = 8) -> None:
-        self.ahead = ReadAhead(2, most)
+    def __init__(self, *, most: int = 8, processes: int = 2) -> None:
+        self.ahead = ReadAhead(processes, most)
         self.ahead.took(0.0001)
-        self.runner = FakeRunner(2)
+        self.runner = FakeRunner(processes)
         settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
         self.paused: set[str] = set()
         self.intake = Intake(
@@ -283,6 +283,40 @@ async def test_a_job_that_a_process_was_only_about_to_begin_is_returned_by_a_dra
     execution.started = 0.0  # what the pool says of one that it took back
     await scene.intake.drain(0.0, asyncio.Event())
     assert session.settled[Settle.GIVE_BACK] == [0]
+
+
+@scenario
+async def test_a_smaller_pool_takes_in_nothing_before_no_more_run_than_may() -> None:
+    scene = Scene(most=0, processes=4)
+    session = await scene.session()
+    assert session.lanes == {0, 1, 2, 3}
+    for number in range(4):
+        session.deliver(number, number)
+    scene.intake.resize(2)
+    await eventually(lambda: session.lanes == set())
+    scene.runner.end(0)
+    scene.runner.end(1)
+    await eventually(lambda: scene.intake.running == 2)
+    assert session.lanes == set()
+    scene.runner.end(2)
+    await eventually(lambda: len(session.lanes) == 1)
+
+
+@scenario
+async def test_a_larger_pool_has_more_lanes_at_once() -> None:
+    scene = Scene(most=0)
+    session = await scene.session()
+    scene.intake.resize(5)
+    await eventually(lambda: session.lanes == set(range(5)))
+
+
+@scenario
+async def test_of_an_idle_pool_made_smaller_the_surplus_lanes_are_closed() -> None:
+    scene = Scene(most=0, processes=5)
+    session = await scene.session()
+    session.deliver(4, 4)
+    scene.intake.resize(2)
+    await eventually(lambda: session.lanes == {0, 4})
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -18,11 +18,15 @@ from warren.events import Event, Events, ProcessExited
 from warren.outcome import Cancelled, Done
 from warren.worker.assignment import Assignment, Awaited, Killable, ProcessDied
 from warren.worker.blame import CANCELLED, is_ours
+from warren.worker.caps import Caps
 from warren.worker.frames import Ended, Run
 from warren.worker.pool import Pool
 from warren.worker.setup import Setup
+from warren.worker.vigil import Patience
 
 JOBS = "tests.faults.jobs"
+HEAVY = "tests.faults.heavy"
+NO_CAPS, PATIENCE = Caps(), Patience()
 
 
 class Scene:
@@ -39,8 +43,11 @@ class Scene:
 
     def run(self, number: int, *, until: str = "", kill_after: float | None = None) -> "asyncio.Future[None]":
         """Run a job that writes down its number."""
-        body = {"task": f"{JOBS}:record", "args": [str(self.log), number, until]}
-        run = Run(str(number), f"{JOBS}:record", "default", 1, 0, "", 0.0, json.dumps(body).encode())
+        return self.call(f"{JOBS}:record", str(self.log), number, until, number=number, kill_after=kill_after)
+
+    def call(self, task: str, *args: object, number: int, kill_after: float | None = None) -> "asyncio.Future[None]":
+        """Run any task, under a number."""
+        run = Run(str(number), task, "default", 1, 0, "", 0.0, json.dumps({"task": task, "args": args}).encode())
         self.ended[number] = []
         work = Awaited(lambda: self.started.append(number), self.ended[number].append)
         self.assignments.append(self.pool.submit(run, work, kill_after=kill_after))
@@ -55,10 +62,20 @@ async def _true(value: object) -> bool:
 
 
 @asynccontextmanager
-async def a_pool(folder: Path, size: int, depth: int) -> AsyncIterator[Scene]:
-    setup = Setup((JOBS,), [str(Path.cwd()), *sys.path], "warning", "json", "fork")
+async def a_pool(
+    folder: Path, size: int, depth: int, *, caps: Caps = NO_CAPS, patience: Patience = PATIENCE
+) -> AsyncIterator[Scene]:
+    setup = Setup((JOBS, HEAVY), [str(Path.cwd()), *sys.path], "warning", "json", "fork")
     events: list[Event] = []
-    pool = Pool(size, setup, Events(events.append), on_counted=lambda _: None, depth=lambda: depth)
+    pool = Pool(
+        size,
+        setup,
+        Events(events.append),
+        on_counted=lambda _: None,
+        depth=lambda: depth,
+        caps=caps,
+        patience=patience,
+    )
     await pool.start()
     await eventually_async(lambda: _true(pool.counts[0] == size), message="all processes are there")
     try:
@@ -67,10 +84,12 @@ async def a_pool(folder: Path, size: int, depth: int) -> AsyncIterator[Scene]:
         await pool.stop()
 
 
-def scenario(size: int, depth: int) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Path], None]]:
+def scenario(
+    size: int, depth: int, *, caps: Caps = NO_CAPS, patience: Patience = PATIENCE
+) -> Callable[[Callable[[Scene], Awaitable[None]]], Callable[[Path], None]]:
     def decorated(test: Callable[[Scene], Awaitable[None]]) -> Callable[[Path], None]:
         async def whole(folder: Path) -> None:
-            async with asyncio.timeout(120), a_pool(folder, size, depth) as scene:
+            async with asyncio.timeout(120), a_pool(folder, size, depth, caps=caps, patience=patience) as scene:
                 await test(scene)
 
         def run(tmp_path: Path) -> None:
@@ -189,7 +208,7 @@ async def test_a_process_that_cannot_be_heard_any_more_is_replaced(scene: Scene)
     def fails(_: object) -> None:
         raise ValueError("a metric that cannot be added")
 
-    process = scene.pool._supervisor.processes[0]
+    process = scene.pool._supervisor.roster.in_place[0]
     process._listeners = replace(process._listeners, counted=fails)
     body = {"task": f"{JOBS}:count", "args": ["a"]}
     run = Run("x", f"{JOBS}:count", "default", 1, 0, "", 0.0, json.dumps(body).encode())

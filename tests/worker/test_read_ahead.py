@@ -54,3 +54,15 @@ def test_what_may_wait_is_bounded_and_expected_to_start_within_the_horizon(
     assert jobs * min(seconds) <= (processes + 1) * HORIZON_SECONDS * 1.000001
     if max(seconds) < 1e-6:
         assert jobs == most
+
+
+def test_a_larger_pool_is_waited_for_by_more_at_once() -> None:
+    ahead = after([HORIZON_SECONDS])
+    ahead.resize(4)
+    assert (ahead.limit, ahead.each) == (8, 2)
+
+
+def test_another_size_is_no_reason_to_expect_anything() -> None:
+    ahead = ReadAhead(2, 32)
+    ahead.resize(4)
+    assert (ahead.limit, ahead.each) == (4, 1)

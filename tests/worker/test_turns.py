@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from warren.worker.frames import Run, Stop, encode
+from warren.worker.frames import Ping, Run, Stop, encode
 from warren.worker.turns import Inbox, Turns
 
 
@@ -106,3 +106,22 @@ def test_being_told_to_stop_comes_in_its_turn() -> None:
         both.wire.sendall(frame)
         both.turns.grant([number])
         assert both.inbox.take() == Stop()
+
+
+def test_whether_a_process_took_its_turn_can_be_seen_without_taking_it_back() -> None:
+    with pair() as both:
+        first, second = both.give("a", "b")
+        assert both.turns.first_untaken() == first
+        assert both.taken() == "a"
+        assert both.turns.first_untaken() == second
+        assert both.taken() == "b"
+        assert both.turns.first_untaken() is None
+
+
+def test_a_turn_for_nothing_is_taken_in_passing() -> None:
+    with pair() as both:
+        number, frame = both.turns.numbered(encode(Ping()))
+        both.wire.sendall(frame)
+        both.turns.grant([number])
+        both.give("a")
+        assert both.taken() == "a"

@@ -12,8 +12,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _OPTIONS = {
-    "processes": ("N", "Of the pool; one per CPU by default."),
+    "processes": (
+        "N|MIN..MAX",
+        "Of the pool, which grows with the work that waits if there are two numbers; one per CPU by default.",
+    ),
     "coroutines": ("M", "`async def` jobs that each process runs at a time; 10 by default."),
+    "max_jobs_per_process": (
+        "N",
+        "After which a process is replaced, when another is ready; 0, the default, for never.",
+    ),
+    "max_memory_per_process": ("SIZE", "As 512MiB: above it a process is killed, near it replaced; 0 for no limit."),
     "read_ahead": ("N", "Very short jobs a worker may hold beyond its processes; 64 by default, 0 for none."),
     "name": ("NAME", "Of this worker in logs, results and dead letters."),
     "grace_period": ("SECONDS", "How long running jobs may take when it stops; 30 by default."),

@@ -10,11 +10,13 @@ from warren.worker.assignment import Assignment
 STOPPING = "the worker is stopping"
 NURSERY_DIED = "the pool's nursery died"
 WIRE_LOST = "the worker cannot hear it any more"
+DOES_NOT_ANSWER = "it did not answer while it had nothing to do"
+DOES_NOT_END = "it did not end when it was told to"
 NEIGHBOUR = "another job ended its process"
 NOBODY_KNOWN = "one of several jobs ended their process, and which of them is not known"
 CANCELLED = "it was cancelled and did not end"
 """Why a process is killed that runs on with a cancelled job; that is no crash of the job's, and its neighbours' neither."""
-_OURS = frozenset({STOPPING, NURSERY_DIED, WIRE_LOST, NEIGHBOUR, NOBODY_KNOWN})
+_OURS = frozenset({STOPPING, NURSERY_DIED, WIRE_LOST, DOES_NOT_ANSWER, DOES_NOT_END, NEIGHBOUR, NOBODY_KNOWN})
 
 
 def is_ours(crash: Crashed) -> bool:

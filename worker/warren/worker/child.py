@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from warren import logs
+from warren.hooks import Hook
 from warren.job import Body
 from warren.options import in_seconds
 from warren.outcome import Rejected
@@ -30,8 +31,10 @@ from warren.worker.frames import (
     Ready,
     Run,
     TaskInfo,
+    Unprepared,
     pack,
 )
+from warren.worker.initialising import HookFailed, Initialised, hooks_of
 from warren.worker.journal import Journal
 from warren.worker.setup import INTERRUPT, Setup
 from warren.worker.turns import Inbox
@@ -61,14 +64,34 @@ class Child:
         self._metrics = Differences(own_registry)
         self._last_progress = 0.0
 
-    def serve(self, modules: tuple[str, ...]) -> None:
+    def serve(self, setup: Setup) -> None:
         """Import the modules, then run what comes until told to stop or the parent is gone."""
+        initialised = Initialised()
         try:
-            tasks = find_tasks(modules)
+            tasks = self._prepared(setup, initialised)
+            if tasks is not None:
+                self._serve(tasks)
+        finally:
+            initialised.end()
+
+    def _prepared(self, setup: Setup, initialised: Initialised) -> dict[str, Task[..., Any]] | None:
+        """Import the modules and run what they mark for it; return their tasks, or tell the parent why there are none."""
+        try:
+            tasks = find_tasks(setup.modules)
+            before_fork = [] if setup.prepare else hooks_of(setup.modules, "warren_init")
+            if before_fork and setup.start_method != "spawn":
+                self._send(Unprepared())
+                return None
+            initialised.run(before_fork + hooks_of(setup.modules, "process_init"))
+        except HookFailed as error:
+            self._send(Broken(str(error)))
         except BaseException as error:  # noqa: BLE001 - importing is user code
-            failure = failure_of(error)
-            self._send(Broken(str(failure)))
-            return
+            self._send(Broken(str(failure_of(error))))
+        else:
+            return tasks
+        return None
+
+    def _serve(self, tasks: Mapping[str, Task[..., Any]]) -> None:
         coroutines = None
         if any(task.is_coroutine for task in tasks.values()):
             coroutines = Coroutines(self._loop_wire, tasks, self._journal, self._metrics)
@@ -129,7 +152,7 @@ def find_tasks(modules: tuple[str, ...]) -> dict[str, Task[..., Any]]:
     for name in modules:
         module = importlib.import_module(name)
         found = [value for value in vars(module).values() if isinstance(value, Task)]
-        if not found:
+        if not found and not any(isinstance(value, Hook) for value in vars(module).values()):
             raise ImportError(f"module {name!r} has no task; declare one with @task")
         for task in found:
             other = tasks.setdefault(task.name, task)
@@ -149,7 +172,7 @@ def main(wire: socket.socket, setup: Setup) -> None:
     recorder = Recorder.received_from(wire)
     recorder.install()
     journal, inbox, loop_wire = Journal.received_from(wire), Inbox.received_from(wire), received_from(wire)
-    Child(wire, loop_wire, recorder, journal, inbox).serve(setup.modules)
+    Child(wire, loop_wire, recorder, journal, inbox).serve(setup)
 
 
 def _info(task: Task[..., Any]) -> TaskInfo:

@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from warren import clock
+from warren import clock, quantities
 from warren.amqp.engines import without_password
 from warren.amqp.seam import AmqpError, ConnectFailed
 from warren.errors import TopologyMismatch, WorkerStartError
@@ -23,8 +23,10 @@ from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDrai
 from warren.metrics import Metrics
 from warren.settings import Settings, load
 from warren.topology import Names
+from warren.worker.autoscaler import Autoscaler, jobs_ready
 from warren.worker.blame import STOPPING
 from warren.worker.cancelling import Cancelling
+from warren.worker.caps import Caps
 from warren.worker.control import Control
 from warren.worker.execution import Runner
 from warren.worker.health import Health, HttpServer
@@ -69,17 +71,15 @@ class Worker:
     ) -> None:
         self.settings = settings or load(**changes)
         self.name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
-        self.health = Health()
-        self.http_port = 0
-        processes = self.settings.processes or os.cpu_count() or 1
+        self.health, self.http_port = Health(), 0
+        processes, most = _bounds(self.settings)
         self._registry = CollectorRegistry()
         metrics = Metrics(self._registry)
         sums = Sums(metrics)
         self._registry.register(sums)
         self._events = Events(*([on_event] if on_event else []), metrics)
         # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
-        ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
-        self._ahead = ahead
+        self._ahead = ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
         self._pool = Pool(
             processes,
             _setup(modules, self.settings),
@@ -87,12 +87,15 @@ class Worker:
             on_counted=lambda counted: sums.add(counted.families),
             depth=lambda: ahead.each,
             on_coroutines=ahead.entered,
+            caps=Caps(self.settings.max_jobs_per_process, self.settings.max_memory_per_process),
         )
         metrics.show_slots(lambda: self._pool.counts)
+        metrics.show_pool(lambda: self._pool.size, processes, most)
         self._outlet = Outlet(self.settings, self.name)
         self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
+        self._pool.on_resize = self._intake.resize
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -142,6 +145,9 @@ class Worker:
         try:
             self._listen_to_signals(self._loop)
             chores.append(asyncio.create_task(self._beat()))
+            chores.append(
+                asyncio.create_task(_autoscaler(self.settings, self._pool, self._outlet, self._events).scale())
+            )
             if await self._unless_stopped(self._start_pool()):
                 await self._unless_stopped(self._stay_connected())
             await self._drain()
@@ -265,6 +271,19 @@ class Worker:
             self._hurry.set()
         self._signal = how
         self._stop.set()
+
+
+def _autoscaler(settings: Settings, pool: Pool, outlet: Outlet, events: Events) -> Autoscaler:
+    names = Names(settings.namespace)
+    queues = [names.queue(queue) for queue in settings.queue_names]
+    memory = settings.max_memory_per_process
+    return Autoscaler(pool, _bounds(settings), lambda: jobs_ready(outlet, queues), events, memory=memory)
+
+
+def _bounds(settings: Settings) -> tuple[int, int]:
+    """How many processes at least and at most."""
+    least, most = quantities.bounds(settings.processes)
+    return (least, most) if most else (cpus := os.cpu_count() or 1, cpus)
 
 
 def _setup(modules: Sequence[str], settings: Settings) -> Setup:

@@ -81,7 +81,7 @@ class Dispatch:
 
     def _next_free(self) -> PoolProcess | None:
         while self._free:
-            process = self._free.popleft()
+            process = self._free.pop()  # the one that was busy last: the others may turn out not to be needed
             if process.usable and not process.held:
                 return process
         return None

@@ -59,6 +59,10 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     """To a process: end now; sent when it is idle."""
 
 
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping"):
+    """To a process that is idle: nothing; whether it takes its turn shows that it lives."""
+
+
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """To a process's event loop: run this job beside the others; `number` is what both call it."""
 
@@ -83,6 +87,10 @@ class Broken(msgspec.Struct, frozen=True, array_like=True, tag="broken"):
     """From a process: the modules cannot be imported; it ends."""
 
     error: str
+
+
+class Unprepared(msgspec.Struct, frozen=True, array_like=True, tag="unprepared"):
+    """From a process: its modules have functions that are to run before it is forked; it ends."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -135,8 +143,8 @@ class Family(msgspec.Struct, frozen=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
-ToProcess = Run | Stop
-FromProcess = Ready | Broken | Ended | Progress | Counted
+ToProcess = Run | Stop | Ping
+FromProcess = Ready | Broken | Unprepared | Ended | Progress | Counted
 ToLoop = Begin | Interrupt
 FromLoop = Said | Counted
 

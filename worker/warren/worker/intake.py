@@ -89,6 +89,11 @@ class Intake:
         self._settler.lost(session, deleted)
         self._conduct.withdraw(self._conduct.recall())
 
+    def resize(self, processes: int) -> None:
+        """Take in for another number of processes."""
+        self._ahead.resize(processes)
+        self._taking.balance()
+
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
         await self._taking.drain()

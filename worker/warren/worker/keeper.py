@@ -16,6 +16,7 @@ import msgspec
 from warren.worker.setup import Setup
 
 _READ_BYTES = 65536
+_END_SECONDS = 10.0
 
 start_program = subprocess.Popen
 """How the nursery is started; a test puts another in its place."""
@@ -37,9 +38,9 @@ class News:
     """Who is told what; called on the loop."""
 
     started: Callable[[int, int], None]
-    """Slot and pid."""
+    """The number under which it was asked for, and its pid."""
     failed: Callable[[int, str], None]
-    """Slot and why it could not be started."""
+    """That number, and why it could not be started."""
     exited: Callable[[Exit], None]
     gone: Callable[[], None]
     """The nursery itself died, and every process with it."""
@@ -73,10 +74,15 @@ class Keeper:
     def pid(self) -> int:
         return self._program.pid
 
-    def start(self, slot: int, wire: socket.socket) -> None:
-        """Ask for a process that has this socket; `started` or `failed` follows."""
+    def start(self, number: int, wire: socket.socket) -> None:
+        """Ask for a process that has this socket; `started` or `failed` follows, with this number."""
         with contextlib.suppress(OSError):  # it is dying: `gone` follows
-            socket.send_fds(self._control, [json.dumps({"start": slot}).encode() + b"\n"], [wire.fileno()])
+            socket.send_fds(self._control, [json.dumps({"start": number}).encode() + b"\n"], [wire.fileno()])
+
+    def prepare(self) -> None:
+        """Have the modules imported, and their `warren_init` run, before the next process is started."""
+        with contextlib.suppress(OSError):
+            self._control.send(json.dumps({"prepare": True}).encode() + b"\n")
 
     def kill(self, pid: int, number: int) -> None:
         """Send a signal to a process that is still there."""
@@ -88,7 +94,14 @@ class Keeper:
         if self._control.fileno() >= 0:
             self._loop.remove_reader(self._control)
             self._control.close()
-        await asyncio.to_thread(self._program.wait)
+        await asyncio.to_thread(self._wait)
+
+    def _wait(self) -> None:
+        try:
+            self._program.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # a function of the user's keeps it
+            self._program.kill()
+            self._program.wait()
 
     def _read(self) -> None:
         try:

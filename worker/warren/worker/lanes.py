@@ -44,6 +44,8 @@ class Lanes:
         self._deliver = deliver
         self._is_paused = is_paused
         self._session: Session | None = None
+        self._processes = ahead.processes
+        """As many as the lanes were last fitted to."""
         self._draining = False
         self._late: list[tuple[Session, Delivery]] = []
         self._chores: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
@@ -57,6 +59,10 @@ class Lanes:
     def balance(self) -> None:
         """Open the lanes that are missing; close idle ones when far fewer are wanted."""
         session, wanted = self._session, self._ahead.limit
+        if self._processes != self._ahead.processes and session is not None and session.alive and not self._draining:
+            self._processes = self._ahead.processes
+            if self._fit(session):
+                return
         if session is None or not session.alive or self._draining or wanted <= len(session.lanes) <= 2 * wanted:
             return
         if missing := self._missing(session):
@@ -67,7 +73,20 @@ class Lanes:
         if closable := sorted(idle, reverse=True)[:surplus]:
             self._do(self._close(session, set(closable)))
 
-    def close_all_but(self, kept: Iterable[int], then: Callable[[], None]) -> None:
+    def _fit(self, session: Session) -> bool:
+        """Close every lane that is too many, as what is taken in must find a process; whether there were such.
+
+        When more jobs run than may, nothing comes in until some of them have ended: then `balance` opens lanes again.
+        """
+        occupied = set(self._occupied())
+        spare = self._ahead.limit - len(occupied)
+        if len(session.lanes | occupied) <= self._ahead.limit:
+            return False
+        idle = sorted(session.lanes - occupied)
+        self.close_all_but([*occupied, *idle[:spare]] if spare >= 0 else [])
+        return True
+
+    def close_all_but(self, kept: Iterable[int], then: Callable[[], None] = lambda: None) -> None:
         """Close lanes, and do this when nothing comes by them any more."""
         if self._session is not None and self._session.alive:
             self._do(self._close(self._session, self._session.lanes - set(kept), then))

@@ -40,6 +40,8 @@ class LoopSide:
     ) -> None:
         self.running: dict[int, Assignment] = {}
         """By number; 0 means none."""
+        self.ran = 0
+        """Jobs that have ended."""
         self.silent = asyncio.Event()
         """Set when nothing more will be read."""
         self._counted, self._progress, self._ended, self._broken = on_counted, on_progress, on_ended, on_broken
@@ -103,6 +105,7 @@ class LoopSide:
             self._progress(assignment.run, message.what)
         elif isinstance(message.what, Ended):
             del self.running[message.number]
+            self.ran += 1
             if not assignment.withdrawn:
                 assignment.work.ended(message.what)
                 assignment.work.over(None)

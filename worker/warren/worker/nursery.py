@@ -2,6 +2,7 @@
 
 Theory of operation. Starting processes by fork is quick, but forking the worker itself, with its threads, locks and broker
 sockets, is not safe; so it is done by this process, which has imported what a pool process needs and does nothing else.
+User code runs here only if the modules have functions marked `warren_init`: what those make is there in all processes, once.
 The worker asks for a process by sending a line of JSON and, beside it, the file descriptor of the process's socket. The
 nursery is the processes' parent in the sense of the operating system: only it can wait for them, so it alone knows a
 signal from an exit code and the peak memory, and only it can send a signal to a process id that cannot have been reused.
@@ -27,6 +28,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from warren.worker import child
+from warren.worker.initialising import HookFailed, Preparation
 from warren.worker.setup import Setup
 
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +44,7 @@ class Nursery:
         self._pids: set[int] = set()
         self._buffer = b""
         self._fds: list[int] = []
+        self._preparation = Preparation()
 
     def serve(self) -> None:
         """Do as the worker says until it is gone; then leave no process behind."""
@@ -61,6 +64,7 @@ class Nursery:
                     break
         for pid in self._pids:
             _kill_group(pid)
+        self._preparation.end()
 
     def _obey(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self._control, _LINE_BYTES, 64)
@@ -71,19 +75,23 @@ class Nursery:
             order = json.loads(line)
             if "start" in order:
                 self._start(order["start"], self._fds.pop(0))
+            elif "prepare" in order:
+                self._setup = msgspec.structs.replace(self._setup, prepare=True)
             elif order["kill"] in self._pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(order["kill"], order["signal"])
         return bool(data)
 
-    def _start(self, slot: int, fd: int) -> None:
+    def _start(self, number: int, fd: int) -> None:
         try:
+            if self._setup.prepare:
+                self._preparation.complete(self._setup)
             pid = self._spawn(fd) if self._setup.start_method == "spawn" else self._fork(fd)
-        except OSError as error:  # no memory, no process ids
-            self._say(failed=slot, error=str(error))
+        except (OSError, HookFailed) as error:  # no memory, no process ids; or a function of the user's
+            self._say(failed=number, error=str(error))
         else:
             self._pids.add(pid)
-            self._say(started=slot, pid=pid)
+            self._say(started=number, pid=pid)
         finally:
             os.close(fd)
 

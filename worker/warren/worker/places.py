@@ -1,7 +1,7 @@
 """Which process's event loop gets the next coroutine job: the one that has the fewest, as long as it has a place."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from warren.worker.assignment import Assignment
 from warren.worker.process import PoolProcess
@@ -13,19 +13,21 @@ class Places:
     Args:
         processes: by slot; one that was replaced is another there.
         each: how many a process may have at a time.
+        leaving: processes that are given no more, and still run what they have.
     """
 
-    def __init__(self, processes: Mapping[int, PoolProcess], each: int) -> None:
+    def __init__(self, processes: Mapping[int, PoolProcess], each: int, leaving: Iterable[PoolProcess] = ()) -> None:
         self.each = each
         self.on_change: Callable[[int], None] = lambda _: None
         """Told how many are running in all."""
         self._processes = processes
+        self._leaving = leaving
         self._waiting: deque[Assignment] = deque()
 
     @property
     def running(self) -> int:
         """How many run now."""
-        return sum(len(process.loop.running) for process in self._processes.values())
+        return sum(len(process.loop.running) for process in (*self._processes.values(), *self._leaving))
 
     def put(self, assignment: Assignment) -> None:
         """Take the next job."""

@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Callable
 
-from warren.events import Events
+from warren.events import Events, PoolResized
 from warren.outcome import Crashed
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.blame import CANCELLED
+from warren.worker.caps import Caps, Means, Watch
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
 from warren.worker.loop_watch import LoopWatch
 from warren.worker.places import Places
 from warren.worker.process import PoolProcess
+from warren.worker.roster import Roster
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
+from warren.worker.vigil import Patience, Vigil
 
 
 class Pool:
@@ -26,6 +29,12 @@ class Pool:
         on_counted: given the metrics that tasks counted.
         depth: returns how many jobs a process may hold now, the running one among them.
         on_coroutines: told how many coroutine jobs are running, whenever that changes.
+        caps: what each process may run and have.
+        patience: with processes that hang.
+
+    Attributes:
+        size: how many processes there are, or will be in a moment; not counting those that leave.
+        roster: the processes.
     """
 
     def __init__(
@@ -37,15 +46,31 @@ class Pool:
         on_counted: Callable[[Counted], None],
         depth: Callable[[], int] = lambda: 1,
         on_coroutines: Callable[[int], None] = lambda _: None,
+        caps: Caps = Caps(),  # noqa: B008 - frozen
+        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
         self.size = size
-        processes: dict[int, PoolProcess] = {}
-        self._dispatch = Dispatch(processes, depth)
+        self._events = events
+        self.on_resize: Callable[[int], None] = lambda _: None
+        """Told the new number of processes."""
+        self.roster = roster = Roster({})
+        self._dispatch = Dispatch(roster.in_place, depth)
         self.coroutines = setup.coroutines
-        self._places = Places(processes, setup.coroutines)
-        hooks = Hooks(self._dispatch.rested, self._dispatch.returned, self._places.hand_out, on_counted)
-        self._supervisor = Supervisor(size, setup, events, hooks, processes)
-        watch = LoopWatch(processes, self._supervisor.handling.stacks, events)
+        self._places = Places(roster.in_place, setup.coroutines, roster.leaving)
+        self._watch = Watch(caps, roster)
+        hooks = Hooks(
+            self._watch.before(self._dispatch.rested),
+            self._dispatch.returned,
+            self._watch.before_all(self._places.hand_out),
+            on_counted,
+            self._watch.refusal,
+        )
+        self._supervisor = Supervisor(size, setup, events, hooks, roster)
+        means = Means(self._supervisor.renewal.ask, self._dispatch.take_back_from, self._supervisor.handling.kill)
+        self._watch.means = means
+        self._vigil = Vigil(roster, means.kill, events, patience=patience)
+        self._upkeep: list[asyncio.Task[None]] = []
+        watch = LoopWatch(roster.in_place, self._supervisor.handling.stacks, events)
 
         def changed(running: int) -> None:
             on_coroutines(running)
@@ -59,11 +84,38 @@ class Pool:
         Raises:
             WorkerStartError: the modules cannot be imported.
         """
+        self._upkeep = [asyncio.create_task(keep()) for keep in (self._vigil.keep, self._watch.memory)]
         await self._supervisor.start()
 
     async def stop(self) -> None:
         """End all processes: idle ones in peace, the rest by force."""
+        for each in self._upkeep:
+            each.cancel()
+        await asyncio.gather(*self._upkeep, return_exceptions=True)
         await self._supervisor.stop()
+
+    def resize(self, size: int, why: str = "asked for") -> None:
+        """Have another number of processes: more at once, fewer when those too many have finished what they run.
+
+        Args:
+            size: at least 1.
+            why: for the log.
+
+        Raises:
+            ValueError: not a number of processes.
+        """
+        if size < 1:
+            raise ValueError(f"a pool has at least 1 process, not {size}")
+        if size != (before := self.size):
+            self.size = size
+            self._supervisor.resize(size)
+            self.on_resize(size)
+            self._events.emit(PoolResized(before, size, why))
+
+    def recycle(self) -> None:
+        """Have every process replaced: each finishes what it runs, and leaves when its successor is ready."""
+        for process in tuple(self.roster.in_place.values()):
+            self._supervisor.renewal.ask(process)
 
     @property
     def tasks(self) -> dict[str, TaskInfo]:
@@ -72,11 +124,14 @@ class Pool:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Processes that are free, busy, starting; may be asked from any thread."""
-        processes = list(self._supervisor.processes.values())
+        """Processes that are free, busy, starting, together the pool's size; may be asked from any thread.
+
+        One that leaves is none of them, though it may still run something.
+        """
+        processes = list(self.roster.in_place.values())
         busy = sum(process.busy for process in processes)
         free = sum(process.ready and process.alive and not process.busy for process in processes)
-        return free, busy, self.size - busy - free
+        return free, busy, max(0, self.size - busy - free)
 
     def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
         """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
@@ -126,11 +181,11 @@ class Pool:
 
     async def stacks(self, seconds: float = 1.0) -> dict[int, str]:
         """Return the Python stacks of all processes' threads, by slot; nothing of one that does not answer in so many seconds."""
-        return await self._supervisor.handling.stacks_of(self._supervisor.processes.values(), seconds)
+        return await self._supervisor.handling.stacks_of(self.roster.in_place.values(), seconds)
 
     def kill_busy(self, why: str) -> None:
         """Kill every process that runs something."""
-        for process in self._supervisor.processes.values():
+        for process in self.roster:
             if process.busy:
                 self._supervisor.handling.kill(process, why)
 

@@ -13,7 +13,20 @@ from warren.outcome import Crashed
 from warren.worker.assignment import Assignment
 from warren.worker.black_box import BlackBox
 from warren.worker.blame import charges
-from warren.worker.frames import Broken, Counted, Ended, FromProcess, Progress, Ready, Run, Stop, Unpacker, encode
+from warren.worker.frames import (
+    Broken,
+    Counted,
+    Ended,
+    FromProcess,
+    Ping,
+    Progress,
+    Ready,
+    Run,
+    Stop,
+    Unpacker,
+    Unprepared,
+    encode,
+)
 from warren.worker.journal import Journal
 from warren.worker.keeper import Exit
 from warren.worker.loop_side import LoopSide
@@ -34,6 +47,8 @@ class Listeners:
     """Its modules are imported; these are its tasks."""
     broken: Callable[["PoolProcess", str], None]
     """They cannot be, and why."""
+    unprepared: Callable[["PoolProcess"], None]
+    """It was forked too early: another, forked later, shall be in its place."""
     rested: Callable[["PoolProcess"], None]
     """Something it held has ended."""
     returned: Callable[[list[Assignment]], None]
@@ -61,6 +76,10 @@ class PoolProcess:
         self.pid = 0
         self.ready = False
         self.alive = True
+        self.leaving = False
+        """Told to finish what it runs, and no more."""
+        self.premature = False
+        """It only came to say that something must be done before it is forked."""
         self.killed_for = ""
         self.culprit: Assignment | None = None
         """What it was killed for, if for one of several."""
@@ -70,6 +89,8 @@ class PoolProcess:
         """Where its coroutine jobs run."""
         self.held: deque[Assignment] = deque()
         """The first is being run, or will be in a moment; the others follow it."""
+        self.ran = 0
+        """Plain jobs and units that have ended."""
         self.since = 0.0
         """When the first one began, by the monotonic clock."""
         self._listeners = listeners
@@ -96,7 +117,7 @@ class PoolProcess:
     @property
     def usable(self) -> bool:
         """Whether a job can be given to it now."""
-        return self.ready and self.alive and not self.killed_for and not self._silent.is_set()
+        return self.ready and self.alive and not (self.leaving or self.killed_for or self._silent.is_set())
 
     @property
     def busy(self) -> bool:
@@ -114,7 +135,8 @@ class PoolProcess:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         if len(self.held) == 1:
-            self._begin()
+            self.since = time.monotonic()
+            assignment.work.started()
 
     def take_back(self) -> list[Assignment]:
         """Return what it had not begun, and does not hold any more; all the rest has begun."""
@@ -131,10 +153,17 @@ class PoolProcess:
             each.work.returned()
         return back
 
-    def stop(self) -> None:
-        """Ask it to end; it does when it is idle."""
+    @property
+    def dawdles(self) -> int | None:
+        """The number of the turn that it does not take though it runs nothing, so far as is known; None when there is no such."""
+        number = None if self._turns is None else self._turns.first_untaken()
+        behind = [each.number for each in itertools.islice(self.held, 1, None)]
+        return None if number is None or number in behind else number
+
+    def tell(self, message: Stop | Ping) -> None:
+        """Have it end when it is idle, or take a turn for nothing."""
         if self._transport is not None and not self._transport.is_closing():
-            self._write(encode(Stop()))
+            self._write(encode(message))
             self._flush()
 
     async def conclude(self, exit_: Exit | None) -> Crashed:
@@ -180,10 +209,6 @@ class PoolProcess:
             self._transport.write(b"".join(frames))
             self._turns.grant(numbers)
 
-    def _begin(self) -> None:
-        self.since = time.monotonic()
-        self.held[0].work.started()
-
     def _lost(self, error: Exception | None) -> None:
         """Nothing more will be read: it has ended, or we have failed; then it waits for turns that never come."""
         self._silent.set()
@@ -218,6 +243,9 @@ class PoolProcess:
             case Ready():
                 self.ready = True
                 self._listeners.ready(self, message)
+            case Unprepared():
+                self.premature = True
+                self._listeners.unprepared(self)
             case Broken():
                 self._listeners.broken(self, message.error)
             case Progress():
@@ -230,8 +258,10 @@ class PoolProcess:
             if not first.withdrawn:
                 first.work.ended(message)
             if message.last:
+                self.ran += 1
                 self.held.popleft()
                 if self.held:
-                    self._begin()
+                    self.since = time.monotonic()
+                    self.held[0].work.started()
                 if not first.withdrawn:
                     first.work.over(None)

@@ -62,6 +62,12 @@ class ReadAhead:
         self._trust = self._trust or running > self.in_places
         self.in_places = running
 
+    def resize(self, processes: int) -> None:
+        """Take note that there is another number of processes."""
+        self.processes = processes
+        if self._mean is not None:
+            self._expect(self._mean)
+
     def took(self, seconds: float) -> None:
         """Take note of one job's time on its process."""
         self._expect(seconds if self._mean is None else self._mean + _WEIGHT * (seconds - self._mean))

@@ -17,3 +17,5 @@ class Setup(msgspec.Struct, frozen=True):
     log_format: str
     start_method: str
     coroutines: int = 1
+    prepare: bool = False
+    """Whether the nursery imports the modules and runs their `warren_init` before it forks."""

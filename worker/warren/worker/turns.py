@@ -19,7 +19,7 @@ from typing import Self
 
 import msgspec
 
-from warren.worker.frames import Cutter, Run, Stop, ToProcess, frame
+from warren.worker.frames import Cutter, Ping, Run, Stop, ToProcess, frame
 
 _NUMBER = struct.Struct("!I")
 _NUMBERS = 1 << 32
@@ -58,6 +58,14 @@ class Turns:
                 back.update(number for (number,) in _NUMBER.iter_unpack(data))
         return back
 
+    def first_untaken(self) -> int | None:
+        """Return the number of the first one that the process has not taken; None when it has taken all."""
+        with suppress(BlockingIOError):
+            data = self._theirs.recv(_NUMBER.size, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+            number: int = _NUMBER.unpack(data)[0]
+            return number
+        return None
+
     def close(self) -> None:
         """Close both ends."""
         self._ours.close()
@@ -89,15 +97,19 @@ class Inbox:
 
     def take(self) -> Run | Stop | None:
         """Wait for the next turn and return what it is for; None when the parent is gone."""
-        turn = self._turns.recv(_NUMBER.size)
-        if not turn:
-            return None
-        (self.turn,) = _NUMBER.unpack(turn)
+        while turn := self._turns.recv(_NUMBER.size):
+            (self.turn,) = _NUMBER.unpack(turn)
+            message = self._frame_of(turn)
+            if not isinstance(message, Ping):
+                return message
+        return None
+
+    def _frame_of(self, turn: bytes) -> Run | Stop | Ping | None:
         while True:
             while self._frames:
                 body = self._frames.popleft()
                 if body[: _NUMBER.size] == turn:
-                    message: Run | Stop = self._decode(body[_NUMBER.size :])
+                    message: Run | Stop | Ping = self._decode(body[_NUMBER.size :])
                     return message
             data = self._wire.recv(_READ_BYTES)
             if not data:
