@@ -90,6 +90,13 @@ def test_a_mismatch_comes_with_the_steps_that_mend_it(memory_name: str) -> None:
     )
 
 
+def test_what_would_be_forgotten_with_the_control_stream_is_said_before_it_is_deleted(memory_name: str) -> None:
+    plan = tuple(item for item in topology.base(NAMES) if item == Queue(NAMES.control, topology.CONTROL_STREAM))
+    (finding,) = compare(memory_name, Queue(NAMES.control, {"x-queue-type": "stream", "x-max-age": "1D"}), plan=plan)
+    assert "cancellations and pauses are forgotten with it" in finding.advice[0]
+    assert finding.advice[1:] == ("rabbitmqctl delete_queue -p / warren.control", "warren topology apply")
+
+
 def test_without_the_right_to_declare_arguments_are_not_compared(
     memory_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

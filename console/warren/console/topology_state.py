@@ -97,6 +97,10 @@ class Comparison:
         """What to do first, so that deleting the queue loses nothing."""
         if name == self.names.results:
             return ("it only keeps the results of the last day for `warren result`; nothing else is lost with it",)
+        if name == self.names.control:
+            return (
+                "cancellations and pauses are forgotten with it: note first which queues `warren queues` calls paused",
+            )
         if name == self.names.dead:
             return (f"first `WARREN_DECLARE=false warren dead replay --all`, or drop them: {ready:,} lie in it",)
         queue = self.names.queue_of(name)
