@@ -22,7 +22,7 @@ from warren.errors import TopologyMismatch, WorkerStartError
 from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDraining, WorkerReady, WorkerStopped
 from warren.metrics import Metrics
 from warren.settings import Settings, load
-from warren.topology import Names
+from warren.topology import Names, workers_exchange
 from warren.worker.blame import STOPPING
 from warren.worker.cancelling import Cancelling
 from warren.worker.control import Control
@@ -34,10 +34,12 @@ from warren.worker.pausing import Pausing
 from warren.worker.plan import Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
+from warren.worker.report import Report, Subject
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
 from warren.worker.user_metrics import Sums
+from warren.worker_status import WorkerState
 
 _BEAT_SECONDS = 1.0
 _FINISH_SECONDS = 5.0
@@ -93,6 +95,9 @@ class Worker:
         self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
+        subject = Subject(self.name, self.settings.queue_names, self._pool, metrics)
+        told = workers_exchange(Names(self.settings.namespace))
+        self._report = Report(subject, self._outlet, told, self._events, clock.wall)
         self._session: Session | None = None
         self._stop: asyncio.Event | None = None
         self._hurry = asyncio.Event()
@@ -141,7 +146,7 @@ class Worker:
         chores: list[asyncio.Task[None]] = []
         try:
             self._listen_to_signals(self._loop)
-            chores.append(asyncio.create_task(self._beat()))
+            chores += [asyncio.create_task(self._beat()), asyncio.create_task(self._report.run())]
             if await self._unless_stopped(self._start_pool()):
                 await self._unless_stopped(self._stay_connected())
             await self._drain()
@@ -151,6 +156,7 @@ class Worker:
             await asyncio.gather(*chores, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
+            await self._report.end()
             await self._outlet.close()
             await self._pool.stop()
             self._events.emit(WorkerStopped(*self._intake.counts))
@@ -188,6 +194,7 @@ class Worker:
             # One that did not live long will hardly do better at once.
             wait = 0.0 if time.monotonic() - since > _SHORT_LIFE_SECONDS else random.uniform(0.2, 1.0)  # noqa: S311 - jitter
             self.health.not_ready = f"not connected: {reason}"
+            self._report.becomes(WorkerState.DISCONNECTED)
             self._events.emit(BrokerLost(reason, round(wait, 3)))
             await session.close()
             await asyncio.sleep(wait)
@@ -226,6 +233,7 @@ class Worker:
 
     def _connected(self, *, again: bool) -> None:
         self.health.not_ready = ""
+        self._report.becomes(WorkerState.RUNNING)
         broker = ", ".join(without_password(url) for url in self.settings.urls)
         self._events.emit(BrokerConnected(broker, again))
         if not again:
@@ -236,6 +244,7 @@ class Worker:
     async def _drain(self) -> None:
         """No new jobs; running ones get the grace period; the rest is given back, uncharged."""
         self.health.not_ready = "stopping"
+        self._report.becomes(WorkerState.DRAINING)
         grace = self.settings.grace_period
         self._events.emit(WorkerDraining(self._signal, self._intake.running, grace))
         await self._intake.drain(grace, self._hurry)

@@ -9,11 +9,13 @@ from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.blame import CANCELLED
 from warren.worker.dispatch import Dispatch
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
+from warren.worker.look import look
 from warren.worker.loop_watch import LoopWatch
 from warren.worker.places import Places
 from warren.worker.process import PoolProcess
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
+from warren.worker_status import ProcessStatus
 
 
 class Pool:
@@ -77,6 +79,10 @@ class Pool:
         busy = sum(process.busy for process in processes)
         free = sum(process.ready and process.alive and not process.busy for process in processes)
         return free, busy, self.size - busy - free
+
+    def status(self, at: float) -> tuple[ProcessStatus, ...]:
+        """Return how each process is; `at` is now, in seconds since the epoch."""
+        return tuple(look(process, at) for _, process in sorted(self._supervisor.processes.items()))
 
     def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
         """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
