@@ -20,6 +20,7 @@ COMMANDS = {
     "map": "Run TASK once per item.",
     "queues": "List the queues and what waits in them.",
     "workers": "List the workers, and look at one.",
+    "top": "Show queues, workers and jobs on a page that refreshes.",
     "dead": "List, show, replay or drop dead letters.",
     "topology": "Show, apply or check what Warren declares.",
     "check": "Tell every problem; start nothing.",

@@ -54,8 +54,13 @@ def row(member: Member) -> tuple[str, ...]:
         f"{status.count('retry'):,}",
         f"{status.count(*_FAILED):,}",
         size(status.memory),
-        span(status.at - status.started_at + (member.age if member.works else 0.0)),
+        span(up_seconds(member)),
     )
+
+
+def up_seconds(member: Member) -> float:
+    """Return for how long it has been there, or had been when it said so last."""
+    return member.status.at - member.status.started_at + (member.age if member.works else 0.0)
 
 
 def failed(member: Member) -> int:
