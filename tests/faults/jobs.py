@@ -42,6 +42,13 @@ def record(path: str, number: int, until: str = "") -> int:
 
 
 @task
+def tell_progress(until: str) -> None:
+    """Says how far it is, and waits there."""
+    context.progress(3, 10)
+    wait_for(until)
+
+
+@task
 def record_from_second_on(number: int, path: str, until: str) -> int:
     """As `record` of a map: number 0 is done at once, the others wait."""
     return record(path, number, until=until if number else "")

@@ -68,7 +68,7 @@ class Watch:
                 async with connected(self._settings) as connection:
                     await self._hear(connection)
             except BrokerUnavailable as error:
-                self._notes["broker"] = f"{error}; trying again"
+                self._notes["broker"] = f"trying again: {error}"
             except BrokerRefused as error:
                 self._notes["broker"] = str(error)
             finally:
@@ -104,7 +104,7 @@ class Watch:
 
     async def _look_by_amqp(self, why: str) -> None:
         """The queues that workers serve, as far as AMQP tells of them."""
-        self._notes["queues"] = f"{why}; so only ready jobs and consumers of the queues that workers serve are told"
+        self._notes["queues"] = f"only ready jobs and consumers are told, of queues that workers serve: {why}"
         if self._connection is None:
             return
         names, now = self._names, time.time()
