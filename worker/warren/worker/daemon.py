@@ -79,9 +79,7 @@ class Worker:
         sums = Sums(metrics)
         self._registry.register(sums)
         self._events = Events(*([on_event] if on_event else []), metrics)
-        # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
-        ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
-        self._ahead = ahead
+        self._ahead = ahead = _read_ahead(processes, self.settings)
         self._pool = Pool(
             processes,
             _setup(modules, self.settings),
@@ -274,6 +272,11 @@ class Worker:
             self._hurry.set()
         self._signal = how
         self._stop.set()
+
+
+def _read_ahead(processes: int, settings: Settings) -> ReadAhead:
+    """None but where one queue is served: what waits for a process must not keep another queue's jobs from it."""
+    return ReadAhead(processes, settings.read_ahead if len(settings.queues) == 1 else 0)
 
 
 def _setup(modules: Sequence[str], settings: Settings) -> Setup:
