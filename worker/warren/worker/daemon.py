@@ -3,10 +3,8 @@
 import asyncio
 import os
 import random
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -38,6 +36,8 @@ from warren.worker.report import Report, Subject
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
+from warren.worker.steering import Steering
+from warren.worker.stopping import Stopping
 from warren.worker.user_metrics import Sums
 from warren.worker_status import WorkerState
 
@@ -97,9 +97,7 @@ class Worker:
         told = workers_exchange(Names(self.settings.namespace))
         self._report = Report(subject, self._outlet, told, self._events, clock.wall)
         self._session: Session | None = None
-        self._stop: asyncio.Event | None = None
-        self._hurry = asyncio.Event()
-        self._signal = ""
+        self._stopping = Stopping()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_intake(self) -> Intake:
@@ -134,16 +132,16 @@ class Worker:
     def stop(self) -> None:
         """Begin to stop, gracefully; a second call hurries. Safe from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._asked, "stop")
+            self._loop.call_soon_threadsafe(self._stopping.ask, "stop")
 
     async def serve(self) -> None:
         """As `run`, on a loop that is there already."""
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
         http = self._serve_http()
         chores: list[asyncio.Task[None]] = []
         try:
-            self._listen_to_signals(self._loop)
+            self._stopping.listen_to_signals(self._loop)
+            Steering(self._pool, self._intake, self._stopping, self.settings.grace_period).listen(self._control)
             chores += [asyncio.create_task(self._beat()), asyncio.create_task(self._report.run())]
             if await self._unless_stopped(self._start_pool()):
                 await self._unless_stopped(self._stay_connected())
@@ -169,8 +167,7 @@ class Worker:
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do this until it is done, or until we shall stop; whether it was done."""
-        assert self._stop is not None
-        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopping.asked.wait())
         await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
         done = working.done()
         stopped.cancel()
@@ -244,8 +241,8 @@ class Worker:
         self.health.not_ready = "stopping"
         self._report.becomes(WorkerState.DRAINING)
         grace = self.settings.grace_period
-        self._events.emit(WorkerDraining(self._signal, self._intake.running, grace))
-        await self._intake.drain(grace, self._hurry)
+        self._events.emit(WorkerDraining(self._stopping.how, self._intake.running, grace))
+        await self._intake.drain(grace, self._stopping.hurry)
         self._pool.kill_busy(STOPPING)
         await self._intake.finish(_FINISH_SECONDS)
 
@@ -260,18 +257,6 @@ class Worker:
         http = HttpServer(self.settings.http_host, self.settings.http_port, self._registry, self.health)
         self.http_port = http.port
         return http
-
-    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._asked, number.name)
-
-    def _asked(self, how: str) -> None:
-        assert self._stop is not None
-        if self._stop.is_set():
-            self._hurry.set()
-        self._signal = how
-        self._stop.set()
 
 
 def _read_ahead(processes: int, settings: Settings) -> ReadAhead:

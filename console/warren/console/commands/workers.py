@@ -4,20 +4,27 @@ import asyncio
 import difflib
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import click
+import msgspec
 
-from warren.console import fleet_reading, fleet_telling
+from warren.console import fleet_reading, fleet_telling, steering, steering_telling
 from warren.console.broker import connected
-from warren.console.failing import NotFound
+from warren.console.failing import FAILED, NotFound
 from warren.console.fleet import Member
 from warren.console.invocation import Group, Invocation, pass_invocation
-from warren.console.output import emit, fields, say, table
+from warren.console.output import emit, fields, printable, say, table
+from warren.console.steering import Answers
+from warren.control import NotUnderstood, Reply
+from warren.errors import WarrenError
 from warren.settings import Settings
+from warren.steering import Drain, Draining, Stacks, Steer, TellStacks
 from warren.topology import Names
 
 F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=msgspec.Struct)
 
 SINCE_SECONDS = 60.0
 """Of silence after which a worker is not listed any more."""
@@ -86,6 +93,82 @@ def show(invocation: Invocation, /, name: str, since: float) -> None:
         if member.status.slots:
             click.echo()
             table(fleet_telling.SLOT_HEADINGS, fleet_telling.slot_rows(member), right=fleet_telling.SLOT_RIGHT)
+
+
+def target(function: F) -> F:
+    """Add who shall obey."""
+    function = click.option("--all", "every", is_flag=True, help="Each worker of the namespace.")(function)
+    return click.argument("name", required=False)(function)
+
+
+@command.command("drain")
+@target
+@pass_invocation
+def drain(invocation: Invocation, /, name: str | None, *, every: bool) -> int:
+    """Have the worker NAME take no more jobs and end, as SIGTERM does.
+
+    What runs gets the worker's grace period; the rest goes back to its queue. Said twice, it does not hurry.
+    """
+    return _steer(invocation, Drain(), Kind(Draining, steering_telling.draining), _chosen(name, every=every))
+
+
+@command.command("stacks")
+@target
+@pass_invocation
+def stacks(invocation: Invocation, /, name: str | None, *, every: bool) -> int:
+    """Show where the code of the worker NAME is just now: the Python stacks of each of its processes.
+
+    It works while a job computes, sleeps or hangs in C code, and disturbs none.
+    """
+    return _steer(invocation, TellStacks(), Kind(Stacks, steering_telling.stacks), _chosen(name, every=every))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[A]):
+    """How the answers to a command are read and told."""
+
+    answer: type[A]
+    line: Callable[[str, A], str]
+
+
+def _chosen(name: str | None, *, every: bool) -> str:
+    if every == bool(name):
+        raise click.UsageError("name a worker, or say --all; `warren workers` lists those there are")
+    return name or ""
+
+
+def _steer(invocation: Invocation, command: Steer, kind: Kind[A], name: str) -> int:
+    """Say it, and tell what was answered; it failed where a worker that works did not answer."""
+    answers = asyncio.run(steering.steer(invocation.settings(), command, name))
+    read = [(reply.worker, _read(reply, kind.answer)) for reply in answers.replies]
+    if not read and (name or not answers.missing):
+        raise NotFound(_nobody(name, answers))
+    if invocation.json:
+        told = [steering_telling.document(worker, answer) for worker, answer in read]
+        emit({"answers": told, "missing": [member.status.name for member in answers.missing]})
+    else:
+        for worker, answer in read:
+            click.echo(printable(kind.line(worker, answer)))
+        for member in answers.missing:
+            say(f"error: {steering_telling.unanswered(member, steering.KNOWN_SECONDS)}")
+    return FAILED if not read or any(member.works for member in answers.missing) else 0
+
+
+def _read(reply: Reply, kind: type[A]) -> A:
+    try:
+        return reply.read(kind)
+    except NotUnderstood as error:
+        raise OtherVersion(str(error)) from error
+
+
+def _nobody(name: str, answers: Answers) -> str:
+    if answers.missing:
+        return steering_telling.unanswered(answers.missing[0], steering.KNOWN_SECONDS)
+    return steering_telling.unknown(name, answers.members, steering.SINCE_SECONDS)
+
+
+class OtherVersion(WarrenError):
+    """A worker answered what this command line does not understand."""
 
 
 def _missing(name: str, members: list[Member], since: float) -> str:
