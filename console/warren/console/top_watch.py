@@ -83,14 +83,17 @@ class Watch:
 
     async def _hear(self, connection: Connection) -> None:
         self._connection = connection
-        try:
-            async with following(connection, self._names, KEEP_SECONDS, self._fleet.hear):
-                self._notes.pop("broker", None)
-                raise ConnectionLost(await asyncio.shield(connection.lost))
-        except ChannelRefused as error:
-            if error.code != _MISSING:
-                raise
-            self._notes.pop("broker", None)  # no worker has been here yet, so there is no stream
+        self._notes.pop("broker", None)
+        while not connection.lost.done():
+            try:
+                async with following(connection, self._names, KEEP_SECONDS, self._fleet.hear):
+                    await asyncio.wait([connection.lost])
+            except ChannelRefused as error:
+                if error.code != _MISSING:
+                    raise
+                # No worker has been here yet, so there is no stream.
+                await asyncio.wait([connection.lost], timeout=_AGAIN_SECONDS)
+        raise ConnectionLost(connection.lost.result())
 
     async def _look_at_queues(self) -> None:
         try:

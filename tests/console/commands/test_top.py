@@ -44,7 +44,7 @@ class Terminal:
             # Its controlling terminal: what is pressed there, as Ctrl-C, reaches it as a signal.
             preexec_fn=lambda: os.login_tty(theirs),  # noqa: PLW1509 - calls nothing that another thread could hold
         )
-        self._said = ""
+        self._said = b""
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -54,10 +54,10 @@ class Terminal:
         """All that was written to it."""
         try:
             while data := os.read(self.ours, 65_536):
-                self._said += data.decode()
+                self._said += data
         except (BlockingIOError, OSError):
             pass  # nothing more now, or for ever
-        return self._said
+        return self._said.decode(errors="ignore")
 
     @property
     def page(self) -> str:
@@ -187,11 +187,16 @@ def test_a_terminal_that_changes_its_size_gets_a_page_of_the_new_one(warren: War
         terminal.resize(40, 10)
         terminal.process.send_signal(signal.SIGWINCH)
 
-        def narrow() -> bool:
-            lines = terminal.page.replace("\r", "").split("\n")
-            return "q leaves" in terminal.page and max(map(len, lines)) <= 40 and len(lines) <= 10
+        def fits() -> bool:
+            page = terminal.page.replace("\r", "")
+            lines = page.split("\n")
+            return "q leaves" in page and max(map(len, lines)) <= 40 and len(lines) <= 10
 
-        eventually(narrow)
+        try:
+            eventually(fits)
+        except AssertionError:
+            print(terminal.said[-4000:])
+            raise
 
 
 def test_while_the_broker_is_away_it_says_so_and_goes_on_trying(alone: Warren) -> None:
