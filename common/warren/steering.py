@@ -2,7 +2,7 @@
 
 import msgspec
 
-from warren.worker_status import RunningJob
+from warren.status import RunningJob
 
 STACKS_CHARACTERS = 32_768
 """Of one process in an answer: with 128 of them it still fits into one message."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from warren.amqp.seam import Connection
+from warren.status import ProcessStatus, RunningJob, WorkerState, WorkerStatus, to_message
 from warren.topology import Names, workers
-from warren.worker_status import ProcessStatus, RunningJob, WorkerState, WorkerStatus, to_message
 
 NOW = 1_700_000_000.0
 

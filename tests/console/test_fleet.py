@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.console.fleets import NOW, a_status
 
 from warren.console.fleet import Fleet, Member
-from warren.worker_status import WorkerState, WorkerStatus
+from warren.status import WorkerState, WorkerStatus
 
 
 def members(*statuses: WorkerStatus, now: float = NOW, keep: float = 60.0) -> list[Member]:

@@ -10,8 +10,8 @@ from warren.amqp.engines import connect_any
 from warren.amqp.seam import Connection, Message
 from warren.console.fleet_reading import following, survey
 from warren.errors import BrokerUnavailable
+from warren.status import WorkerStatus
 from warren.topology import Exchange, Names, Queue, workers
-from warren.worker_status import WorkerStatus
 
 NAMES = Names("ns")
 

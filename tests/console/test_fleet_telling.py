@@ -4,7 +4,7 @@ from tests.console.fleets import NOW, a_job, a_status, busy
 
 from warren.console import fleet_telling
 from warren.console.fleet import Member
-from warren.worker_status import ProcessStatus, WorkerState
+from warren.status import ProcessStatus, WorkerState
 
 ENDED = {"done": 1000, "retry": 3, "failed": 1, "crashed": 2, "rejected": 1, "cancelled": 5}
 SLOTS = (busy(0, a_job(1, since=NOW - 65, done=3, total=10)), ProcessStatus(1, 201, "free", rss=20 << 20))

@@ -8,8 +8,8 @@ from warren.console import steering_telling
 from warren.console.fleet import Member
 from warren.console.steering import missing
 from warren.control import Reply
+from warren.status import WorkerState
 from warren.steering import Draining, ProcessStacks, Stacks
-from warren.worker_status import WorkerState
 
 ALPHA, BETA = Member(a_status("alpha"), 1.0, None), Member(a_status("beta"), 1.0, None)
 SILENT = Member(a_status("gamma"), 30.0, None)

@@ -11,7 +11,7 @@ from tests.console.fleets import NOW, a_job, a_status, busy
 from warren.console.fleet import Member
 from warren.console.queue_survey import Flow, QueueLine, Survey
 from warren.console.top_page import View, document, page
-from warren.worker_status import WorkerState
+from warren.status import WorkerState
 
 QUEUES = Survey(
     (QueueLine("bulk", 12_000, 2, 3, 0), QueueLine("default", 0, 0, 0, 0), QueueLine("lonely", 5, 0, 0, 0)),
@@ -139,6 +139,7 @@ def test_the_document_has_all_of_it() -> None:
         "unacked": 2,
         "consumers": 3,
         "stuck": 0,
+        "paused": None,
         "in_rate": 10.0,
         "ack_rate": 123.4,
     }

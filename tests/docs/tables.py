@@ -94,17 +94,12 @@ def commands() -> dict[str, set[str]]:
 
 def _commands(path: str, command: click.Command) -> Iterator[tuple[str, set[str]]]:
     if isinstance(command, click.Group):
-        if command.invoke_without_command:
-            yield path, _own(command)
         context = click.Context(command)
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
             yield from _commands(f"{path} {name}", inner)
         return
-    yield path, _own(command)
-
-
-def _own(command: click.Command) -> set[str]:
     of_all = {"--url", "--namespace", "--management-url", "--json", "--debug"}
-    return {name for option in command.params for name in option.opts if name.startswith("--")} - of_all
+    names = {name for option in command.params for name in option.opts if name.startswith("--")}
+    yield path, names - of_all

@@ -10,14 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.support import eventually_async
 
-from warren import worker_status
+from warren import status as statuses
 from warren.amqp.seam import ChannelRefused, ConnectionLost, Message
 from warren.events import Event, Events, JobEnded, StatusRefused
 from warren.metrics import Metrics
+from warren.status import ProcessStatus, RunningJob, WorkerState, WorkerStatus
 from warren.topology import Exchange
 from warren.worker import report
 from warren.worker.report import Report, Subject
-from warren.worker_status import ProcessStatus, RunningJob, WorkerState, WorkerStatus
 
 EXCHANGE = Exchange("ns.workers", "fanout")
 DENIED = ChannelRefused(403, "ACCESS_REFUSED - write access to exchange 'ns.workers' in vhost '/' refused for user 'u'")
@@ -42,7 +42,7 @@ class FakeConnection:
     def publish(self, message: Message, exchange: str, routing_key: str, *, mandatory: bool) -> "asyncio.Future[None]":
         assert (exchange, routing_key, mandatory) == (EXCHANGE.name, "", False)
         confirm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        status = worker_status.from_message(message)
+        status = statuses.from_message(message)
         assert status is not None
         self.told.append(status)
         if self.error is None:

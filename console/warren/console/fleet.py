@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from warren.worker_status import SILENT_INTERVALS, WorkerState, WorkerStatus
+from warren.status import SILENT_INTERVALS, WorkerState, WorkerStatus
 
 _RATE_SECONDS = 30.0
 

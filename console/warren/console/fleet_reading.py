@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from warren import worker_status
+from warren import status as statuses
 from warren.amqp.seam import ChannelRefused, Connection, ConnectionLost, Delivery, Message, Settle, StreamFrom
 from warren.console.fleet import Fleet
 from warren.errors import BrokerBlocked, BrokerUnavailable
 from warren.job import new_id
+from warren.status import WorkerStatus
 from warren.topology import Names
-from warren.worker_status import WorkerStatus
 
 _PREFETCH = 500
 _MARKER = "marker"
@@ -74,7 +74,7 @@ async def following(
 
     def take(delivery: Delivery) -> None:
         connection.settle(delivery, Settle.ACK)
-        status = worker_status.from_message(delivery.message)
+        status = statuses.from_message(delivery.message)
         if status is not None:
             hear(status)
         elif delivery.message.type == _MARKER:

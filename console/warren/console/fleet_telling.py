@@ -8,7 +8,7 @@ import msgspec
 from warren.console.amounts import rate, size, span
 from warren.console.fleet import Member
 from warren.console.output import iso, plural
-from warren.worker_status import ProcessStatus, RunningJob
+from warren.status import ProcessStatus, RunningJob
 
 HEADINGS = ("worker", "state", "heard", "queues", "busy", "jobs/s", "done", "retried", "failed", "memory", "up")
 RIGHT = ("heard", "busy", "jobs/s", "done", "retried", "failed", "memory", "up")
@@ -121,7 +121,7 @@ def summary(members: Sequence[Member], namespace: str, seconds: float) -> str:
     if not members:
         return (
             f"no worker of namespace {namespace!r} said anything in the last {span(seconds)}: start one with "
-            "`warren worker MODULE`, or look further back with --since"
+            "`warren worker MODULE`, or look further back with `warren workers list --since 3600`"
         )
     silent = sum(member.silent for member in members)
     text = f"{plural(len(members), 'worker')}; look at one with `warren workers show NAME`"

@@ -10,7 +10,7 @@ from warren.console.fleet import Member
 from warren.console.grid import Column, Grid, cut, grid, shares
 from warren.console.output import clock, iso, plural, printable
 from warren.console.queue_survey import Flow, QueueLine, Survey
-from warren.worker_status import RunningJob
+from warren.status import RunningJob
 
 _UNKNOWN = "-"
 _WIDE = 120

@@ -15,7 +15,7 @@ from tests.support import Broker, eventually
 
 from warren.amqp.engines import connect_any
 from warren.producer import Producer
-from warren.worker_status import WorkerState, WorkerStatus
+from warren.status import WorkerState, WorkerStatus
 
 pytestmark = pytest.mark.broker
 
@@ -64,7 +64,12 @@ def test_workers_are_listed_from_what_they_said_and_a_silent_one_is_told(
     assert " silent for 3" in rows["beta"]
     assert " stopped " in rows["delta"]
     assert "one is silent" in done.stderr
-    assert [one["name"] for one in warren.json("workers", "--since", "300")] == ["alpha", "beta", "delta", "gamma"]
+    assert [one["name"] for one in warren.json("workers", "list", "--since", "300")] == [
+        "alpha",
+        "beta",
+        "delta",
+        "gamma",
+    ]
     assert [one["silent"] for one in warren.json("workers")] == [False, True, False]
 
 

@@ -20,6 +20,7 @@ from warren.errors import TopologyMismatch, WorkerStartError
 from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDraining, WorkerReady, WorkerStopped
 from warren.metrics import Metrics
 from warren.settings import Settings, load
+from warren.status import WorkerState
 from warren.topology import Names, workers_exchange
 from warren.worker.blame import STOPPING
 from warren.worker.cancelling import Cancelling
@@ -39,7 +40,6 @@ from warren.worker.setup import Setup
 from warren.worker.steering import Steering
 from warren.worker.stopping import Stopping
 from warren.worker.user_metrics import Sums
-from warren.worker_status import WorkerState
 
 _BEAT_SECONDS = 1.0
 _FINISH_SECONDS = 5.0

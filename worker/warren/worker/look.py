@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator
 
+from warren.status import ProcessStatus, RunningJob
 from warren.worker.assignment import Assignment
 from warren.worker.process import PoolProcess
-from warren.worker_status import ProcessStatus, RunningJob
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 

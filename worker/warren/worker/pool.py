@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from warren.events import Events
 from warren.outcome import Crashed
+from warren.status import ProcessStatus
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
 from warren.worker.blame import CANCELLED
 from warren.worker.dispatch import Dispatch
@@ -15,7 +16,6 @@ from warren.worker.places import Places
 from warren.worker.process import PoolProcess
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
-from warren.worker_status import ProcessStatus
 
 
 class Pool:

@@ -11,10 +11,10 @@ from warren.amqp.seam import ChannelRefused, Connection
 from warren.clock import Clock
 from warren.events import Events, StatusRefused
 from warren.metrics import Metrics, package_version
+from warren.status import INTERVAL_SECONDS, ProcessStatus, WorkerState, WorkerStatus, bounded, to_message
 from warren.topology import Exchange
 from warren.worker.look import resident_bytes
 from warren.worker.outlet import CANNOT_PUBLISH, Outlet
-from warren.worker_status import INTERVAL_SECONDS, ProcessStatus, WorkerState, WorkerStatus, bounded, to_message
 
 _OPEN_SECONDS = 10.0
 _LAST_WORDS_SECONDS = 1.0

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from warren import clock
 from warren.clock import Clock
+from warren.status import bounded
 from warren.steering import STACKS_CHARACTERS, Drain, Draining, ProcessStacks, Stacks, TellStacks
 from warren.worker.control import Control
 from warren.worker.intake import Intake
 from warren.worker.pool import Pool
 from warren.worker.stopping import Stopping
-from warren.worker_status import bounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,19 +43,26 @@ def since(function: F) -> F:
 
 
 @click.group("workers", cls=Group, invoke_without_command=True)
-@since
 @click.pass_context
-@pass_invocation
-def command(invocation: Invocation, context: click.Context, /, since: float) -> None:
-    """List the workers of the namespace, or look at one.
+def command(ctx: click.Context, /) -> None:
+    """List the workers of the namespace, look at one, or tell it what to do.
 
-    Workers say how they are every five seconds, so nothing is asked of them and the answer comes at once. `heard` tells how
-    old it is; a worker that has not said anything when it should have is `silent`: it crashed, or cannot reach the broker.
-    `done`, `retried` and `failed` count attempts since it started; `failed` are those that failed for good, crashed, were
-    rejected or expired.
+    `warren workers` is short for `warren workers list`.
     """
-    if context.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@command.command("list")
+@since
+@pass_invocation
+def list_(invocation: Invocation, /, since: float = SINCE_SECONDS) -> None:
+    """List the workers: how each is, and how long ago it said so.
+
+    Workers say how they are every five seconds, so nothing is asked of them and the answer comes at once. One that has not
+    said anything when it should have is `silent`: it crashed, or cannot reach the broker. `done`, `retried` and `failed`
+    count attempts since it started; `failed` are those that failed for good, crashed, were rejected or expired.
+    """
     settings = invocation.settings()
     members = asyncio.run(_members(settings, since))
     if invocation.json:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.common.strategies import moments, texts
 
 from warren.amqp.seam import Message
-from warren.worker_status import (
+from warren.status import (
     LISTED_JOBS,
     LISTED_PROCESSES,
     ProcessStatus,
