@@ -21,6 +21,7 @@ import msgspec
 
 from warren.amqp.seam import Message
 from warren.job import APP_ID, CONTENT_TYPE, new_id
+from warren.steering import Steer
 from warren.topology import KEPT as _KEPT
 from warren.topology import LIVE, MARK, REPLY
 
@@ -81,7 +82,7 @@ class ResumeQueue(msgspec.Struct, frozen=True, tag="resume"):
     at: float
 
 
-Command = CancelJobs | CancelTask | ResultsTold | PauseQueue | ResumeQueue
+Command = CancelJobs | CancelTask | ResultsTold | PauseQueue | ResumeQueue | Steer
 KEPT: frozenset[type] = frozenset({CancelJobs, CancelTask, ResultsTold, PauseQueue, ResumeQueue})
 """What must outlive a restart; all the rest reaches the workers that are connected just then."""
 

@@ -244,6 +244,12 @@ class WorkerStopped(msgspec.Struct, frozen=True):
     given_back: int
 
 
+class StatusRefused(msgspec.Struct, frozen=True):
+    """The broker does not take this worker's status; it works all the same, unseen by `warren workers`."""
+
+    error: str
+
+
 Event = (
     JobEnqueued
     | JobsEnqueued
@@ -273,6 +279,7 @@ Event = (
     | WorkerReady
     | WorkerDraining
     | WorkerStopped
+    | StatusRefused
 )
 Subscriber = Callable[[Event], None]
 

@@ -31,6 +31,7 @@ from warren.events import (
     QueueResumed,
     RedeliveryRecognised,
     StaleSettle,
+    StatusRefused,
     WorkerDraining,
     WorkerReady,
     WorkerStopped,
@@ -66,6 +67,7 @@ _LINES: dict[type, tuple[int, str]] = {
     WorkerReady: (logging.INFO, "worker ready"),
     WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),
     WorkerStopped: (logging.INFO, "worker stopped"),
+    StatusRefused: (logging.WARNING, "the broker does not take this worker's status: `warren workers` cannot show it"),
 }
 
 _ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}

@@ -2,12 +2,13 @@
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.samples import Sample
 
 from warren.events import (
     BrokerConnected,
@@ -105,6 +106,23 @@ class Metrics:
         """Return one of our counters by its sample name, for adding what a pool process counted."""
         found = self._of.get(name)
         return found if isinstance(found, Counter) else None
+
+    def ended(self) -> dict[str, int]:
+        """Return how many attempts have ended, by outcome."""
+        counted: dict[str, int] = {}
+        for sample in self._samples("warren_jobs_finished_total"):
+            outcome = sample.labels["outcome"]
+            counted[outcome] = counted.get(outcome, 0) + int(sample.value)
+        return counted
+
+    def reconnects(self) -> int:
+        """Return how often the broker connection was rebuilt."""
+        return sum(int(sample.value) for sample in self._samples("warren_broker_reconnects_total"))
+
+    def _samples(self, name: str) -> Iterator[Sample]:
+        """What a counter has counted, by labels."""
+        for family in self._of[name].collect():
+            yield from (sample for sample in family.samples if sample.name == name)
 
     def __call__(self, event: Event) -> None:  # noqa: C901 - one case an event
         match event:

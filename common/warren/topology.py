@@ -91,6 +91,10 @@ class Names:
         return f"{self.namespace}.control"
 
     @property
+    def workers(self) -> str:
+        return f"{self.namespace}.workers"
+
+    @property
     def delay_out(self) -> str:
         return f"{self.namespace}.delay.out"
 
@@ -160,6 +164,27 @@ def hearing(names: Names, unique: str) -> Iterator[Item]:
     yield Binding(names.control, names.hears(unique), f"{LIVE}.#")
 
 
+def workers(names: Names) -> Iterator[Item]:
+    """What the workers' statuses need: an exchange for whoever wants them live, and a stream of the last hour."""
+    yield workers_exchange(names)
+    yield Queue(names.workers, WORKER_STREAM)
+    yield Binding(names.workers, names.workers, "")
+
+
+def workers_exchange(names: Names) -> Exchange:
+    """Where workers say how they are."""
+    return Exchange(names.workers, "fanout")
+
+
+WORKER_STREAM: Arguments = {
+    "x-queue-type": "stream",
+    "x-max-age": "1h",
+    "x-max-length-bytes": 50_000_000,
+    "x-stream-max-segment-size-bytes": 2_000_000,
+}
+"""A hundred workers fill it in about half an hour; only the last minute of it is read."""
+
+
 def work_queue(names: Names, queue: str) -> Iterator[Item]:
     """Everything one queue of jobs needs besides `base`.
 
@@ -220,6 +245,7 @@ def everything(names: Names, queues: tuple[str, ...]) -> tuple[Item, ...]:
     """The whole plan for a namespace and these queues, in an order in which it can be declared."""
     return (
         *base(names),
+        *workers(names),
         *delays(names),
         *(item for queue in queues for item in work_queue(names, queue)),
     )

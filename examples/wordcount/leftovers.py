@@ -14,10 +14,10 @@ def messages_left(settings: Settings) -> dict[str, int]:
     """Return how many messages each queue holds, where it is not none: work, every delay level, dead letters.
 
     Ask when the workers have stopped: a message that was not acked is ready again then, so none can hide.
-    The stream of results is no queue of work; it keeps a day by design.
+    Streams are no queues of work; they keep what was said for a time, by design.
     """
-    names = Names(settings.namespace)
-    queues = [item.name for item in _plan(settings) if isinstance(item, Queue) and item.name != names.results]
+    declared = (item for item in _plan(settings) if isinstance(item, Queue))
+    queues = [queue.name for queue in declared if queue.arguments.get("x-queue-type") != "stream"]
     with _channel(settings) as channel:
         counts = {name: int(channel.queue_declare(name, passive=True).method.message_count) for name in queues}
     return {name: count for name, count in counts.items() if count}

@@ -35,5 +35,6 @@ EVENTS: list[Event] = [
     events.WorkerReady("w", ("images",), 2, ("m:f",), "http://h:1"),
     events.WorkerDraining("SIGTERM", 2, 30.0),
     events.WorkerStopped(10, 1),
+    events.StatusRefused("403 ACCESS_REFUSED"),
 ]
 KINDS = get_args(Event)

@@ -166,3 +166,16 @@ def test_an_application_counts_what_it_enqueues() -> None:
 
 def test_an_application_has_its_metrics_once() -> None:
     assert of_application() is of_application()
+
+
+def test_what_ended_is_counted_by_outcome_over_all_tasks(metrics: Metrics) -> None:
+    for task, outcome in (("m:f", "done"), ("m:g", "done"), ("m:f", "failed")):
+        metrics(events.JobEnded("id", task, "images", 1, outcome, 0.1))
+    assert metrics.ended() == {"done": 2, "failed": 1}
+
+
+def test_reconnects_are_counted_apart_from_the_first_connection(metrics: Metrics) -> None:
+    metrics(events.BrokerConnected("amqp://h", again=False))
+    assert metrics.reconnects() == 0
+    metrics(events.BrokerConnected("amqp://h", again=True))
+    assert metrics.reconnects() == 1

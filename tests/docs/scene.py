@@ -155,7 +155,7 @@ class Scene:
     def _adapted(self, text: str) -> str:
         """The same text for our broker, namespace and port instead of the documented ones."""
         amqp, management = urlsplit(self.broker.url), urlsplit(self.broker.management_url)
-        text = re.sub(r"\bwarren\.(jobs|results|dead|queue|delay|reply)\b", rf"{self.namespace}.\1", text)
+        text = re.sub(r"\bwarren\.(jobs|results|dead|queue|delay|reply|workers)\b", rf"{self.namespace}.\1", text)
         text = text.replace("127.0.0.1:9464", f"127.0.0.1:{self.http_port}")
         text = text.replace("127.0.0.1:15672", management.netloc)
         text = text.replace("/exchanges/%2F/", f"/exchanges/{quote(unquote(amqp.path[1:]) or '/', safe='')}/")

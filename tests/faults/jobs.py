@@ -60,6 +60,13 @@ def listen_for_interrupts(path: str, until: str) -> list[int]:
 
 
 @task
+def tell_progress(until: str) -> None:
+    """Says how far it is, and waits there."""
+    context.progress(3, 10)
+    wait_for(until)
+
+
+@task
 def record_from_second_on(number: int, path: str, until: str) -> int:
     """As `record` of a map: number 0 is done at once, the others wait."""
     return record(path, number, until=until if number else "")

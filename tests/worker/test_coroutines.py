@@ -210,7 +210,7 @@ async def test_a_process_killed_from_outside_charges_the_one_job_that_it_had(sce
 async def test_a_cancelled_coroutine_cleans_up_and_a_shielded_part_goes_on(scene: Scene) -> None:
     job = scene.run("clean_up", str(scene.log), 1)
     await scene.begun(1)
-    scene.pool.interrupt(scene.assignments[0], "nobody needs it")
+    scene.pool.ending.interrupt(scene.assignments[0], "nobody needs it")
     assert await job == Cancelled("nobody needs it")
     assert written(scene.log)[-1] == {"number": 1, "finally_runs": True, "shielded": "shielded"}
 
@@ -219,13 +219,13 @@ async def test_a_cancelled_coroutine_cleans_up_and_a_shielded_part_goes_on(scene
 async def test_a_cancelled_plain_job_is_interrupted_and_the_next_one_is_not(scene: Scene) -> None:
     first = scene.run("record_plainly", str(scene.log), 1, scene.gate.path)
     await scene.begun(1)
-    scene.pool.interrupt(scene.assignments[0], "")
+    scene.pool.ending.interrupt(scene.assignments[0], "")
     assert isinstance(await first, Cancelled)
     second = scene.run("record_plainly", str(scene.log), 2, scene.gate.path)
     await scene.begun(1, 2)
     (pid,) = scene.pids
     os.kill(pid, signal.SIGUSR1)  # one that comes late
-    scene.pool.interrupt(scene.assignments[0], "")
+    scene.pool.ending.interrupt(scene.assignments[0], "")
     scene.gate.open()
     assert await second == Done(b"2")
 

@@ -196,7 +196,7 @@ async def test_a_kill_never_reaches_the_job_behind(scene: Scene) -> None:
     await first
     await scene.begun(0, 1)
     process.held.appendleft(assignment)  # as if its outcome had not been heard yet
-    scene.pool._kill(assignment, "enough")
+    scene.pool.ending.kill(assignment, "enough")
     process.held.popleft()
     assert process.killed_for == ""
     scene.gate.open()

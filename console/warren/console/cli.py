@@ -19,6 +19,8 @@ COMMANDS = {
     "cancel": "Cancel jobs, wherever they are.",
     "map": "Run TASK once per item.",
     "queues": "List the queues and what waits in them.",
+    "workers": "List the workers, look at one, or tell it what to do.",
+    "top": "Show queues, workers and jobs on a page that refreshes.",
     "dead": "List, show, replay or drop dead letters.",
     "topology": "Show, apply or check what Warren declares.",
     "check": "Tell every problem; start nothing.",

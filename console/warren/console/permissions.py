@@ -46,13 +46,13 @@ def least(names: Names) -> tuple[Rights, ...]:
         Rights(
             "worker",
             rf"^{space}\.control\.",
-            rf"^{space}\.(jobs|results|dead|control(\..+)?|{delays})$",
+            rf"^{space}\.(jobs|results|dead|workers|control(\..+)?|{delays})$",
             rf"^{space}\.(queue\..+|control(\..+)?)$",
         ),
         Rights(
             "operator (warren dead, result, cancel, queues, workers)",
             rf"^{space}\.reply\.",
-            rf"^{space}\.(jobs|results|dead|control|{delays}|reply\..+)$",
+            rf"^{space}\.(jobs|results|dead|workers|control|{delays}|reply\..+)$",
             everything,
         ),
         Rights("administrator, or anybody with declare = true", everything, everything, everything),

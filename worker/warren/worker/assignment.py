@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from warren.outcome import Crashed
-from warren.worker.frames import Ended, Run
+from warren.worker.frames import Ended, Progress, Run
 
 if TYPE_CHECKING:
     from warren.worker.process import PoolProcess
@@ -48,6 +48,8 @@ class Assignment:
         process: that holds it, if one does.
         number: of its frame there; or on the process's event loop.
         in_loop: runs on the process's event loop, beside others.
+        since: when it began on the loop, by the monotonic clock; for others the process knows.
+        progress: what it said last of how far it is.
     """
 
     run: Run
@@ -59,6 +61,8 @@ class Assignment:
     process: "PoolProcess | None" = None
     number: int = 0
     in_loop: bool = False
+    since: float = 0.0
+    progress: Progress | None = None
 
 
 class Awaited:

@@ -3,10 +3,8 @@
 import asyncio
 import os
 import random
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -22,7 +20,8 @@ from warren.errors import TopologyMismatch, WorkerStartError
 from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDraining, WorkerReady, WorkerStopped
 from warren.metrics import Metrics
 from warren.settings import Settings, load
-from warren.topology import Names
+from warren.status import WorkerState
+from warren.topology import Names, workers_exchange
 from warren.worker.autoscaler import Autoscaler, jobs_ready
 from warren.worker.blame import STOPPING
 from warren.worker.cancelling import Cancelling
@@ -36,9 +35,12 @@ from warren.worker.pausing import Pausing
 from warren.worker.plan import Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
+from warren.worker.report import Report, Subject
 from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
+from warren.worker.steering import Steering
+from warren.worker.stopping import Stopping
 from warren.worker.user_metrics import Sums
 
 _BEAT_SECONDS = 1.0
@@ -78,8 +80,7 @@ class Worker:
         sums = Sums(metrics)
         self._registry.register(sums)
         self._events = Events(*([on_event] if on_event else []), metrics)
-        # Only where one queue is served: what waits for a process must not keep another queue's jobs from it.
-        self._ahead = ahead = ReadAhead(processes, self.settings.read_ahead if len(self.settings.queues) == 1 else 0)
+        self._ahead = ahead = _read_ahead(processes, self.settings)
         self._pool = Pool(
             processes,
             _setup(modules, self.settings),
@@ -96,10 +97,11 @@ class Worker:
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
         self._pool.on_resize = self._intake.resize
+        subject = Subject(self.name, self.settings.queue_names, self._pool, metrics)
+        told = workers_exchange(Names(self.settings.namespace))
+        self._report = Report(subject, self._outlet, told, self._events, clock.wall)
         self._session: Session | None = None
-        self._stop: asyncio.Event | None = None
-        self._hurry = asyncio.Event()
-        self._signal = ""
+        self._stopping = Stopping()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_intake(self) -> Intake:
@@ -134,20 +136,18 @@ class Worker:
     def stop(self) -> None:
         """Begin to stop, gracefully; a second call hurries. Safe from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._asked, "stop")
+            self._loop.call_soon_threadsafe(self._stopping.ask, "stop")
 
     async def serve(self) -> None:
         """As `run`, on a loop that is there already."""
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
         http = self._serve_http()
         chores: list[asyncio.Task[None]] = []
         try:
-            self._listen_to_signals(self._loop)
-            chores.append(asyncio.create_task(self._beat()))
-            chores.append(
-                asyncio.create_task(_autoscaler(self.settings, self._pool, self._outlet, self._events).scale())
-            )
+            self._stopping.listen_to_signals(self._loop)
+            Steering(self._pool, self._intake, self._stopping, self.settings.grace_period).listen(self._control)
+            scaler = _autoscaler(self.settings, self._pool, self._outlet, self._events)
+            chores += [asyncio.create_task(chore) for chore in (self._beat(), self._report.run(), scaler.scale())]
             if await self._unless_stopped(self._start_pool()):
                 await self._unless_stopped(self._stay_connected())
             await self._drain()
@@ -157,6 +157,7 @@ class Worker:
             await asyncio.gather(*chores, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
+            await self._report.end()
             await self._outlet.close()
             await self._pool.stop()
             self._events.emit(WorkerStopped(*self._intake.counts))
@@ -171,8 +172,7 @@ class Worker:
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do this until it is done, or until we shall stop; whether it was done."""
-        assert self._stop is not None
-        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopping.asked.wait())
         await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
         done = working.done()
         stopped.cancel()
@@ -194,6 +194,7 @@ class Worker:
             # One that did not live long will hardly do better at once.
             wait = 0.0 if time.monotonic() - since > _SHORT_LIFE_SECONDS else random.uniform(0.2, 1.0)  # noqa: S311 - jitter
             self.health.not_ready = f"not connected: {reason}"
+            self._report.becomes(WorkerState.DISCONNECTED)
             self._events.emit(BrokerLost(reason, round(wait, 3)))
             await session.close()
             await asyncio.sleep(wait)
@@ -232,6 +233,7 @@ class Worker:
 
     def _connected(self, *, again: bool) -> None:
         self.health.not_ready = ""
+        self._report.becomes(WorkerState.RUNNING)
         broker = ", ".join(without_password(url) for url in self.settings.urls)
         self._events.emit(BrokerConnected(broker, again))
         if not again:
@@ -242,9 +244,10 @@ class Worker:
     async def _drain(self) -> None:
         """No new jobs; running ones get the grace period; the rest is given back, uncharged."""
         self.health.not_ready = "stopping"
+        self._report.becomes(WorkerState.DRAINING)
         grace = self.settings.grace_period
-        self._events.emit(WorkerDraining(self._signal, self._intake.running, grace))
-        await self._intake.drain(grace, self._hurry)
+        self._events.emit(WorkerDraining(self._stopping.how, self._intake.running, grace))
+        await self._intake.drain(grace, self._stopping.hurry)
         self._pool.kill_busy(STOPPING)
         await self._intake.finish(_FINISH_SECONDS)
 
@@ -260,17 +263,10 @@ class Worker:
         self.http_port = http.port
         return http
 
-    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._asked, number.name)
 
-    def _asked(self, how: str) -> None:
-        assert self._stop is not None
-        if self._stop.is_set():
-            self._hurry.set()
-        self._signal = how
-        self._stop.set()
+def _read_ahead(processes: int, settings: Settings) -> ReadAhead:
+    """None but where one queue is served: what waits for a process must not keep another queue's jobs from it."""
+    return ReadAhead(processes, settings.read_ahead if len(settings.queues) == 1 else 0)
 
 
 def _autoscaler(settings: Settings, pool: Pool, outlet: Outlet, events: Events) -> Autoscaler:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import socket
+import time
 from collections.abc import Callable
 
 from warren.worker.assignment import Assignment
@@ -62,6 +63,7 @@ class LoopSide:
         """Have a job run beside the others."""
         number = assignment.number = next(self._numbers)
         self.running[number] = assignment
+        assignment.since = time.monotonic()
         assignment.work.started()
         self._write(Begin(number, assignment.run))
 
@@ -102,6 +104,7 @@ class LoopSide:
         if assignment is None:
             return
         if isinstance(message.what, Progress):
+            assignment.progress = message.what
             self._progress(assignment.run, message.what)
         elif isinstance(message.what, Ended):
             del self.running[message.number]

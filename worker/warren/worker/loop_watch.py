@@ -41,6 +41,15 @@ class LoopWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._chores = Chores()
 
+    def after(self, told: Callable[[int], None]) -> Callable[[int], None]:
+        """Return what is to be told how many run: somebody else first, then this."""
+
+        def changed(running: int) -> None:
+            told(running)
+            self.go_on(running)
+
+        return changed
+
     def go_on(self, running: int) -> None:
         """Look while so many are running."""
         if running and self._timer is None:

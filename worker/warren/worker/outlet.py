@@ -84,7 +84,7 @@ class Outlet:
 
     async def _declare(self, connection: Connection) -> None:
         queues = (item for queue in self._settings.queue_names for item in topology.work_queue(self._names, queue))
-        await _declare_each(connection, *topology.base(self._names), *queues)
+        await _declare_each(connection, *topology.base(self._names), *topology.workers(self._names), *queues)
         # The levels of the delay take a second to declare on a new broker, and the first job need not wait for them.
         if self._delays is None or self._delays.done():
             self._delays = asyncio.get_running_loop().create_task(self._declare_delays(connection))

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Callable
 
 from warren.events import Events, PoolResized
-from warren.outcome import Crashed
+from warren.status import ProcessStatus
 from warren.worker.assignment import Assignment, Awaited, Killable, Work
-from warren.worker.blame import CANCELLED
 from warren.worker.caps import Caps, Means, Watch
 from warren.worker.dispatch import Dispatch
+from warren.worker.ending import Ending
 from warren.worker.frames import Counted, Ended, Run, TaskInfo, encode
+from warren.worker.look import look
 from warren.worker.loop_watch import LoopWatch
 from warren.worker.places import Places
-from warren.worker.process import PoolProcess
 from warren.worker.roster import Roster
 from warren.worker.setup import Setup
 from warren.worker.supervisor import Hooks, Supervisor
@@ -35,6 +35,7 @@ class Pool:
     Attributes:
         size: how many processes there are, or will be in a moment; not counting those that leave.
         roster: the processes.
+        ending: ends runs before they end by themselves.
     """
 
     def __init__(
@@ -66,17 +67,13 @@ class Pool:
             self._watch.refusal,
         )
         self._supervisor = Supervisor(size, setup, events, hooks, roster)
+        self.ending = Ending(self._dispatch, self._supervisor.handling)
         means = Means(self._supervisor.renewal.ask, self._dispatch.take_back_from, self._supervisor.handling.kill)
         self._watch.means = means
         self._vigil = Vigil(roster, means.kill, events, patience=patience)
         self._upkeep: list[asyncio.Task[None]] = []
         watch = LoopWatch(roster.in_place, self._supervisor.handling.stacks, events)
-
-        def changed(running: int) -> None:
-            on_coroutines(running)
-            watch.go_on(running)
-
-        self._places.on_change = changed
+        self._places.on_change = watch.after(on_coroutines)
 
     async def start(self) -> None:
         """Start all processes; returns when the first can run jobs.
@@ -133,6 +130,10 @@ class Pool:
         free = sum(process.ready and process.alive and not process.busy for process in processes)
         return free, busy, max(0, self.size - busy - free)
 
+    def status(self, at: float) -> tuple[ProcessStatus, ...]:
+        """Return how each process is; `at` is now, in seconds since the epoch."""
+        return tuple(look(process, at) for _, process in sorted(self.roster.in_place.items()))
+
     def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
         """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
 
@@ -148,7 +149,7 @@ class Pool:
         )
         if kill_after is not None:
             why = f"over its kill_after of {kill_after} s"
-            assignment.work = Killable(work, kill_after, lambda: self._kill(assignment, why))
+            assignment.work = Killable(work, kill_after, lambda: self.ending.kill(assignment, why))
         (self._places if in_loop else self._dispatch).put(assignment)
         return assignment
 
@@ -189,40 +190,6 @@ class Pool:
             if process.busy:
                 self._supervisor.handling.kill(process, why)
 
-    def interrupt(self, assignment: Assignment, why: str) -> None:
-        """Raise in a job's own code that it is cancelled, if it runs: `Cancelled` in a plain task, `CancelledError` in a coroutine."""
-        process = assignment.process
-        if process is None or not self._is_alone(process, assignment):
-            return
-        if assignment.in_loop:
-            process.loop.interrupt(assignment, why)
-        else:
-            self._supervisor.handling.interrupt(process, assignment)
-
     def cancel(self, assignment: Assignment, grace: float) -> None:
-        """Have a run end that is not wanted any more: it never begins, or is interrupted, and killed if it goes on for `grace` s.
-
-        By whatever way it ends, its work hears of that; of a kill, or when it never begins, as a crash for `CANCELLED`.
-        """
-        self.take_back()
-        if assignment.process is None:
-            assignment.withdrawn = True
-            assignment.work.over(Crashed(None, None, killed_for=CANCELLED))
-            return
-        self.interrupt(assignment, CANCELLED)
-        asyncio.get_running_loop().call_later(grace, self._kill, assignment, CANCELLED)
-
-    def _kill(self, assignment: Assignment, why: str) -> None:
-        process = assignment.process
-        if process is None or not self._is_alone(process, assignment):
-            return
-        process.culprit = assignment
-        self._supervisor.handling.kill(process, why)
-
-    def _is_alone(self, process: PoolProcess, assignment: Assignment) -> bool:
-        """See to it that a process runs this in its main thread, or on its loop, and that nothing else begins there."""
-        if assignment.in_loop:
-            return assignment.number in process.loop.running
-        if process.held and process.held[0] is assignment:
-            self._dispatch.take_back_from(process)
-        return list(process.held) == [assignment]  # else it has ended just now, and the next one would be hit
+        """Have a run end that is not wanted any more, within `grace` seconds; see `Ending.cancel`."""
+        self.ending.cancel(assignment, grace)

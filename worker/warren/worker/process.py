@@ -250,6 +250,7 @@ class PoolProcess:
                 self._listeners.broken(self, message.error)
             case Progress():
                 if self.held:
+                    self.held[0].progress = message
                     self._listeners.progress(self.held[0].run, message)
 
     def _ended(self, message: Ended) -> None:

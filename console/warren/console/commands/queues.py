@@ -2,33 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import click
 
 from warren.console import pauses
 from warren.console.broker import BrokerRefused, connected
-from warren.console.failing import FAILED, NotFound
+from warren.console.failing import FAILED
 from warren.console.invocation import Group, Invocation, pass_invocation
-from warren.console.management import Management, ManagementUnavailable
+from warren.console.management import ManagementUnavailable
 from warren.console.output import emit, plural, say, table
 from warren.console.pauses import paused_names
+from warren.console.queue_survey import QueueLine, depths, survey
 from warren.errors import BrokerUnavailable
 from warren.settings import Settings
 from warren.topology import Names, check_name
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLine:
-    """What is told of one queue; `stuck` are jobs that died but cannot get to the dead letters; None where it is unknown."""
-
-    queue: str
-    ready: int
-    unacked: int | None
-    consumers: int
-    stuck: int | None
-    paused: bool | None
 
 
 class _Queues(Group):
@@ -64,14 +52,15 @@ def list_(invocation: Invocation, /, names: tuple[str, ...] = ()) -> int:
     if names:
         return _tell_named(invocation, settings, names)
     try:
-        found = _survey(settings)
+        found = survey(settings)
     except ManagementUnavailable as error:
         error.add_note(
             "name the queues to look at them over AMQP (`warren queues default`), or say where it is (--management-url)"
         )
         raise
-    lines, sums = found
-    _tell_all(invocation, settings, _with_pauses(lines, asyncio.run(_paused(settings))), sums)
+    lines = _with_pauses(found.lines, asyncio.run(_paused(settings)))
+    sums = {"delayed": found.delayed or 0, "dead": found.dead or 0, "stuck": found.stuck or 0}
+    _tell_all(invocation, settings, lines, sums)
     return 0
 
 
@@ -92,17 +81,12 @@ def _tell_named(invocation: Invocation, settings: Settings, names: Sequence[str]
 
 
 async def _depths(settings: Settings, names: Sequence[str]) -> list[QueueLine]:
-    broker_names = Names(settings.namespace)
-    found = []
     async with connected(settings) as connection:
-        for name in names:
-            depth = await connection.depth(broker_names.queue(check_name(name, "queue")))
-            if depth is not None:
-                found.append(QueueLine(name, depth.ready, None, depth.consumers, None, None))
+        found = await depths(connection, Names(settings.namespace), names)
         return _with_pauses(found, await paused_names(connection, settings))
 
 
-def _with_pauses(lines: list[QueueLine], paused: frozenset[str] | None) -> list[QueueLine]:
+def _with_pauses(lines: Sequence[QueueLine], paused: frozenset[str] | None) -> list[QueueLine]:
     return [replace(line, paused=None if paused is None else line.queue in paused) for line in lines]
 
 
@@ -117,41 +101,6 @@ async def _paused(settings: Settings) -> frozenset[str] | None:
 
 def _state(line: QueueLine) -> str:
     return "paused" if line.paused else ""
-
-
-def _survey(settings: Settings) -> tuple[list[QueueLine], dict[str, int]]:
-    """The queues of the namespace, and the sums that go below them."""
-    names = Names(settings.namespace)
-    found = Management.of(settings).queues(f"{settings.namespace}.")
-    if not found:
-        raise NotFound(
-            f"there is nothing of namespace {settings.namespace!r} on this broker yet: start a worker, enqueue a job, "
-            "or run `warren topology apply`"
-        )
-    work = sorted((queue for queue in found if queue["name"].startswith(names.queue(""))), key=lambda one: one["name"])
-    lines = [
-        QueueLine(
-            names.queue_of(queue["name"]),
-            _number(queue, "messages_ready"),
-            _number(queue, "messages_unacknowledged"),
-            _number(queue, "consumers"),
-            _number(queue, "messages_dlx"),
-            None,
-        )
-        for queue in work
-    ]
-    delays = [queue for queue in found if queue["name"].startswith(f"{settings.namespace}.delay.")]
-    dead = [queue for queue in found if queue["name"] == names.dead]
-    return lines, {
-        "delayed": sum(_number(queue, "messages") - _number(queue, "messages_dlx") for queue in delays),
-        "dead": sum(_number(queue, "messages") for queue in dead),
-        "stuck": sum(_number(queue, "messages_dlx") for queue in (*work, *delays)),
-    }
-
-
-def _number(queue: dict[str, Any], name: str) -> int:
-    value = queue.get(name)
-    return value if isinstance(value, int) else 0  # a queue that was just declared has no numbers yet
 
 
 def _tell_all(invocation: Invocation, settings: Settings, lines: list[QueueLine], sums: dict[str, int]) -> None:
