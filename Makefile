@@ -8,11 +8,12 @@ BENCH_STAMP := .venv/installed-bench
 WORKERS := 3
 PYTHONS := python3.13 python3.12 python3.11 python3
 
-.PHONY: demo test check fix bench bench-smoke clean help
+.PHONY: demo test check fix soak bench bench-smoke clean help
 
 help:
 	@echo 'make demo    count words over the standard library, with failures injected'
 	@echo 'make test    all tests; BROKER=4.3 on that RabbitMQ, ARGS="-k name" for pytest'
+	@echo 'make soak    200,000 mixed jobs on one worker, which must not grow'
 	@echo 'make check   linter, formatter, both type checkers'
 	@echo 'make fix     repair what the linter and the formatter can'
 	@echo 'make bench   measure speed beside Celery, Dramatiq and Taskiq; ARGS="--only drain --runs 1"'
@@ -23,6 +24,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+soak: $(STAMP)
+	WARREN_TEST_SOAK=200000 $(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -s tests/faults/test_soak.py
 
 check: $(STAMP)
 	$(PYTHON) -m ruff check
