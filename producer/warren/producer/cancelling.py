@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from warren import control, result
 from warren.amqp.seam import AmqpError, ConnectionLost
-from warren.asking import Asker
+from warren.asking import Asker, publish_until_taken
 from warren.control import CancelJobs, CancelTask, Command, Held, NotUnderstood, Reply, ResultsTold
 from warren.errors import BrokerBlocked, BrokerUnavailable, PublishRefused, ResultError
 from warren.job import Body, Job
@@ -205,19 +205,19 @@ class Canceller:
 
     async def _publish(self, results: Sequence[tuple[Known, Result]], unknown: Sequence[str], reason: str) -> None:
         session, names = await persistently(self._link.open), self._link.names
-        publish = session.connection.publish
+        connection = session.connection
         sent = [
-            publish(message, names.results, key, mandatory=False)
+            publish_until_taken(connection, message, names.results, key)
             for message, key in (result.to_message(told, _job(job)) for job, told in results)
         ]
         if unknown:
             message, key = result.unheld_message(unknown, reason, time.time())
-            sent.append(publish(message, names.results, key, mandatory=False))
+            sent.append(publish_until_taken(connection, message, names.results, key))
         await asyncio.gather(*sent)
         if results:
             # After the results: a worker that dies in between tells them twice rather than never.
             message, key = control.command_message(ResultsTold(tuple(told.id for _, told in results)), time.time())
-            await publish(message, names.control, key, mandatory=False)
+            await publish_until_taken(connection, message, names.control, key)
 
 
 def _all_in(ids: Collection[str], held: Held) -> bool:
