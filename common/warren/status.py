@@ -18,6 +18,7 @@ SILENT_INTERVALS = 2.5
 """A worker that said nothing for so many of its intervals is taken for dead: it missed two, and had time for the third."""
 LISTED_JOBS = 50
 LISTED_PROCESSES = 128
+LEAVING = "leaving"
 _TEXT = 200
 
 
@@ -44,7 +45,7 @@ class RunningJob(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ProcessStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One process of the pool: `starting`, `free` or `busy`.
+    """One process of the pool: `starting`, `free`, `busy`, or `leaving` where another has taken its place while it finishes.
 
     Attributes:
         running: jobs that it runs, listed or not.
@@ -57,6 +58,11 @@ class ProcessStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     running: int = 0
     jobs: tuple[RunningJob, ...] = ()
     rss: int = 0
+
+    @property
+    def leaves(self) -> bool:
+        """Whether another has taken its place."""
+        return self.state == LEAVING
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -95,8 +101,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     @property
     def busy(self) -> int:
-        """Processes that run something."""
-        return sum(slot.running > 0 for slot in self.slots)
+        """Processes that run something, of those that are not leaving."""
+        return sum(slot.running > 0 and not slot.leaves for slot in self.slots)
 
     @property
     def memory(self) -> int:

@@ -20,6 +20,35 @@ class Draining(msgspec.Struct, frozen=True):
     already: bool
 
 
+MOST_PROCESSES = 1000
+"""That a worker can be told to have: more is a slip of the finger."""
+
+
+class Resize(msgspec.Struct, frozen=True, tag="resize"):
+    """Have another number of processes, until the worker ends."""
+
+    processes: int
+
+
+class Resized(msgspec.Struct, frozen=True, omit_defaults=True):
+    """To `Resize`: those too many leave when they have finished what they run. `refused` says why nothing is done."""
+
+    before: int
+    after: int
+    refused: str = ""
+
+
+class Recycle(msgspec.Struct, frozen=True, tag="recycle"):
+    """Replace every process, each when it has finished what it runs."""
+
+
+class Recycling(msgspec.Struct, frozen=True, omit_defaults=True):
+    """To `Recycle`: so many are replaced. `refused` says why nothing is done."""
+
+    processes: int
+    refused: str = ""
+
+
 class TellStacks(msgspec.Struct, frozen=True, tag="stacks"):
     """Tell where the code of every pool process is just now."""
 
@@ -39,4 +68,4 @@ class Stacks(msgspec.Struct, frozen=True):
     processes: tuple[ProcessStacks, ...]
 
 
-Steer = Drain | TellStacks
+Steer = Drain | Resize | Recycle | TellStacks

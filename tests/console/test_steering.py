@@ -9,7 +9,7 @@ from warren.console.fleet import Member
 from warren.console.steering import missing
 from warren.control import Reply
 from warren.status import WorkerState
-from warren.steering import Draining, ProcessStacks, Stacks
+from warren.steering import Draining, ProcessStacks, Recycling, Resized, Stacks
 
 ALPHA, BETA = Member(a_status("alpha"), 1.0, None), Member(a_status("beta"), 1.0, None)
 SILENT = Member(a_status("gamma"), 30.0, None)
@@ -45,6 +45,25 @@ def test_what_a_worker_answers_that_drains(answer: Draining, text: str) -> None:
     assert steering_telling.draining("alpha", answer) == text
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Resized(2, 4), "alpha goes from 2 to 4 processes"),
+        (Resized(4, 1), "alpha goes from 4 to 1 process; those too many leave when they have finished"),
+        (Resized(2, 2), "alpha has 2 processes already"),
+        (Resized(2, 2, "it is about to end"), "alpha keeps 2 processes: it is about to end"),
+    ],
+)
+def test_what_a_worker_answers_that_is_resized(answer: Resized, text: str) -> None:
+    assert steering_telling.resized("alpha", answer) == text
+
+
+def test_what_a_worker_answers_that_replaces_its_processes() -> None:
+    told = steering_telling.recycling("alpha", Recycling(2))
+    assert told == "alpha replaces 2 processes, each when it has finished what it runs"
+    assert steering_telling.recycling("alpha", Recycling(0, "it ends")) == "alpha replaces nothing: it ends"
+
+
 def test_stacks_stand_below_the_jobs_they_belong_to() -> None:
     answer = Stacks(
         (
@@ -60,7 +79,7 @@ def test_stacks_stand_below_the_jobs_they_belong_to() -> None:
         "",
         "── alpha, slot 1, pid 201",
         "   runs nothing",
-        "   it did not answer: it starts, or has just ended",
+        "   it did not answer: it starts, leaves, or has just ended",
     ]
     told = steering_telling.document("alpha", answer)
     assert (told["worker"], told["processes"][0]["jobs"][0]["since"]) == ("alpha", "2023-11-14T22:13:10.000Z")

@@ -73,9 +73,9 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def plural(count: int, noun: str) -> str:
-    """Return `1 dead letter`, `2 dead letters`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return `1 dead letter`, `2 dead letters`; `many` is the plural where it is no mere s."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def shortened(text: str, length: int) -> str:

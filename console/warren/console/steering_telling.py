@@ -10,7 +10,7 @@ from warren.console.amounts import span
 from warren.console.fleet import Member
 from warren.console.fleet_telling import progress, state
 from warren.console.output import iso, plural
-from warren.steering import Draining, ProcessStacks, Stacks
+from warren.steering import Draining, ProcessStacks, Recycling, Resized, Stacks
 
 
 def draining(worker: str, answer: Draining) -> str:
@@ -23,6 +23,25 @@ def draining(worker: str, answer: Draining) -> str:
     return f"{worker} takes no more jobs: {jobs} {'have' if many else 'has'} {answer.grace:g} s to finish"
 
 
+def resized(worker: str, answer: Resized) -> str:
+    """Return what a worker answers that has another number of processes now."""
+    if answer.refused:
+        return f"{worker} keeps {plural(answer.before, 'process', 'processes')}: {answer.refused}"
+    if answer.before == answer.after:
+        return f"{worker} has {plural(answer.after, 'process', 'processes')} already"
+    leave = "; those too many leave when they have finished" if answer.after < answer.before else ""
+    return f"{worker} goes from {answer.before} to {plural(answer.after, 'process', 'processes')}{leave}"
+
+
+def recycling(worker: str, answer: Recycling) -> str:
+    """Return what a worker answers that replaces its processes."""
+    if answer.refused:
+        return f"{worker} replaces nothing: {answer.refused}"
+    return (
+        f"{worker} replaces {plural(answer.processes, 'process', 'processes')}, each when it has finished what it runs"
+    )
+
+
 def stacks(worker: str, answer: Stacks) -> str:
     """Return the stacks of a worker's processes, each below what it runs."""
     return "\n".join(_stacks(worker, process) for process in answer.processes)
@@ -31,7 +50,7 @@ def stacks(worker: str, answer: Stacks) -> str:
 def _stacks(worker: str, process: ProcessStacks) -> str:
     head = f"── {worker}, slot {process.slot}, pid {process.pid}"
     jobs = [f"   {job.task} {job.id}, attempt {job.attempt} {progress(job)}".rstrip() for job in process.jobs]
-    text = process.text or "it did not answer: it starts, or has just ended"
+    text = process.text or "it did not answer: it starts, leaves, or has just ended"
     return "\n".join([head, *(jobs or ["   runs nothing"]), *(f"   {line}" for line in text.splitlines()), ""])
 
 

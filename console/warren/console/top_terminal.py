@@ -45,7 +45,8 @@ async def paint(page: Page) -> None:
     leave, resized = asyncio.Event(), asyncio.Event()
     with _signals(leave, resized), _keys(leave), Live(console=console, screen=True, auto_refresh=False) as live:
         while not leave.is_set():
-            width, height = console.size
+            # Asked for anew: an exported COLUMNS would hold for rich, whatever size the terminal has now.
+            console.size = width, height = os.get_terminal_size(sys.stdout.fileno())
             live.update(
                 Group(*(Text(line.text, line.style, no_wrap=True) for line in page(width, height))), refresh=True
             )

@@ -57,6 +57,73 @@ def test_one_worker_that_is_named_is_told_and_no_other(
         assert beta.get("/readyz")[0] == 200
 
 
+def test_a_worker_has_as_many_processes_as_it_is_told_to_have(
+    warren: Warren, broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    with running_worker(broker.url, namespace, tmp_path, name="alpha", processes=2) as worker:
+        worker.whole_pool()
+        (answer,) = warren.json("workers", "resize", "alpha", "3")["answers"]
+        assert answer == {"worker": "alpha", "before": 2, "after": 3}
+        eventually(lambda: len(worker.pool_pids()) == 3)
+        assert "alpha goes from 3 to 1 process" in warren.ok("workers", "resize", "--all", "1")
+        eventually(lambda: len(worker.pool_pids()) == 1)
+        eventually(lambda: of(warren, "alpha")["processes"] == 1)
+
+
+@pytest.mark.parametrize(
+    "words", [("alpha", "0"), ("alpha", "many"), ("3",), ("alpha", "beta", "3"), ("alpha", "1001")]
+)
+def test_what_is_no_number_of_processes_is_refused_at_once(warren: Warren, words: tuple[str, ...]) -> None:
+    assert warren("workers", "resize", *words).returncode == 2
+
+
+def test_a_worker_that_scales_by_itself_says_that_it_does(
+    warren: Warren, broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    with running_worker(broker.url, namespace, tmp_path, name="alpha", processes="1..2"):
+        (answer,) = warren.json("workers", "resize", "alpha", "3", code=1)["answers"]
+        assert "scales by itself between 1 and 2" in answer["refused"]
+
+
+def test_a_recycled_worker_has_new_processes_and_those_that_run_something_finish_it(
+    warren: Warren, broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    gate, log = Gate(tmp_path), tmp_path / "log"
+    with worker_and_producer(broker, namespace, tmp_path, name="alpha", processes=2) as (worker, producer):
+        before = worker.whole_pool()
+        handle = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
+        eventually(lambda: written(log))
+        assert warren.json("workers", "recycle", "alpha")["answers"] == [{"worker": "alpha", "processes": 2}]
+        eventually(lambda: len(set(worker.pool_pids()) - set(before)) == 2)
+
+        def leaving() -> list[int]:
+            slots = of(warren, "alpha")["slots"]
+            return [slot["pid"] for slot in slots if slot["state"] == "leaving" and slot["jobs"][0]["id"] == handle.id]
+
+        (old,) = eventually(leaving)
+        assert old in before
+        gate.open()
+        assert handle.result(60) == 1
+        eventually(lambda: not set(worker.pool_pids()) & set(before))
+    assert [line["attempt"] for line in written(log)] == [1, 1]
+
+
+def test_a_worker_that_ends_takes_no_more_orders(
+    warren: Warren, broker: Broker, namespace: str, tmp_path: Path
+) -> None:
+    gate, log = Gate(tmp_path), tmp_path / "log"
+    with worker_and_producer(broker, namespace, tmp_path, name="alpha", grace_period=250) as (worker, producer):
+        handle = producer.enqueue(jobs.record, str(log), 1, until=gate.path)
+        eventually(lambda: written(log))
+        warren.ok("workers", "drain", "alpha")
+        for words in (("resize", "alpha", "4"), ("recycle", "alpha")):
+            (answer,) = warren.json("workers", *words, code=1)["answers"]
+            assert answer["refused"] == "it is about to end"
+        gate.open()
+        assert worker.wait() == 0
+        assert handle.result(60) == 1
+
+
 def test_the_stacks_of_a_job_say_where_it_is(warren: Warren, broker: Broker, namespace: str, tmp_path: Path) -> None:
     gate, log = Gate(tmp_path), tmp_path / "log"
     with worker_and_producer(broker, namespace, tmp_path, name="alpha") as (worker, producer):

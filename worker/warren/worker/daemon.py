@@ -145,7 +145,10 @@ class Worker:
         chores: list[asyncio.Task[None]] = []
         try:
             self._stopping.listen_to_signals(self._loop)
-            Steering(self._pool, self._intake, self._stopping, self.settings.grace_period).listen(self._control)
+            steering = Steering(
+                self._pool, self._intake, self._stopping, self.settings.grace_period, _bounds(self.settings)
+            )
+            steering.listen(self._control)
             scaler = _autoscaler(self.settings, self._pool, self._outlet, self._events)
             chores += [asyncio.create_task(chore) for chore in (self._beat(), self._report.run(), scaler.scale())]
             if await self._unless_stopped(self._start_pool()):

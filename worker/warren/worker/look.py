@@ -4,22 +4,23 @@ import os
 import time
 from collections.abc import Iterator
 
-from warren.status import ProcessStatus, RunningJob
+from warren.status import LEAVING, ProcessStatus, RunningJob
 from warren.worker.assignment import Assignment
 from warren.worker.process import PoolProcess
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
-def look(process: PoolProcess, at: float) -> ProcessStatus:
+def look(process: PoolProcess, at: float, *, leaves: bool = False) -> ProcessStatus:
     """Return how a process is.
 
     Args:
         process: of this worker's pool.
         at: now, in seconds since the epoch.
+        leaves: it is not in its place any more, and only finishes what it runs.
     """
     jobs = tuple(_running(process, at)) if process.alive else ()
-    state = "busy" if jobs else "free" if process.usable else "starting"
+    state = LEAVING if leaves else "busy" if jobs else "free" if process.usable else "starting"
     return ProcessStatus(process.slot, process.pid, state, len(jobs), jobs, resident_bytes(process.pid))
 
 

@@ -131,8 +131,9 @@ class Pool:
         return free, busy, max(0, self.size - busy - free)
 
     def status(self, at: float) -> tuple[ProcessStatus, ...]:
-        """Return how each process is; `at` is now, in seconds since the epoch."""
-        return tuple(look(process, at) for _, process in sorted(self.roster.in_place.items()))
+        """Return how each process is, also those that leave; `at` is now, in seconds since the epoch."""
+        in_place = [look(process, at) for _, process in sorted(self.roster.in_place.items())]
+        return (*in_place, *(look(process, at, leaves=True) for process in self.roster.leaving))
 
     def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
         """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.

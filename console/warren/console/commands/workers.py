@@ -20,7 +20,18 @@ from warren.console.steering import Answers
 from warren.control import NotUnderstood, Reply
 from warren.errors import WarrenError
 from warren.settings import Settings
-from warren.steering import Drain, Draining, Stacks, Steer, TellStacks
+from warren.steering import (
+    MOST_PROCESSES,
+    Drain,
+    Draining,
+    Recycle,
+    Recycling,
+    Resize,
+    Resized,
+    Stacks,
+    Steer,
+    TellStacks,
+)
 from warren.topology import Names
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +130,40 @@ def drain(invocation: Invocation, /, name: str | None, *, every: bool) -> int:
     return _steer(invocation, Drain(), Kind(Draining, steering_telling.draining), _chosen(name, every=every))
 
 
+@command.command("resize")
+@click.argument("words", metavar="[NAME] PROCESSES", nargs=-1, required=True)
+@click.option("--all", "every", is_flag=True, help="Each worker of the namespace.")
+@pass_invocation
+def resize(invocation: Invocation, /, words: tuple[str, ...], *, every: bool) -> int:
+    """Have the worker NAME keep so many PROCESSES, until it ends; `warren workers resize --all 4` for each.
+
+    New ones start at once; those too many leave when they have finished what they run. A worker that scales by itself
+    (--processes MIN..MAX) refuses.
+    """
+    *names, count = words
+    if len(names) > 1:
+        raise click.UsageError("name one worker and its number of processes, as in `warren workers resize NAME 4`")
+    kind = Kind(Resized, steering_telling.resized)
+    return _steer(invocation, Resize(_processes(count)), kind, _chosen("".join(names), every=every))
+
+
+def _processes(word: str) -> int:
+    if not (word.isdecimal() and 1 <= int(word) <= MOST_PROCESSES):
+        raise click.UsageError(f"{word!r} is no number of processes: take 1 to {MOST_PROCESSES}")
+    return int(word)
+
+
+@command.command("recycle")
+@target
+@pass_invocation
+def recycle(invocation: Invocation, /, name: str | None, *, every: bool) -> int:
+    """Have the worker NAME replace its processes, each when it has finished what it runs.
+
+    That gives back memory that they have gathered. For a new version of your code start a new worker.
+    """
+    return _steer(invocation, Recycle(), Kind(Recycling, steering_telling.recycling), _chosen(name, every=every))
+
+
 @command.command("stacks")
 @target
 @pass_invocation
@@ -158,7 +203,10 @@ def _steer(invocation: Invocation, command: Steer, kind: Kind[A], name: str) -> 
             click.echo(printable(kind.line(worker, answer)))
         for member in answers.missing:
             say(f"error: {steering_telling.unanswered(member, steering.KNOWN_SECONDS)}")
-    return FAILED if not read or any(member.works for member in answers.missing) else 0
+    failed = any(getattr(answer, "refused", "") for _, answer in read) or any(
+        member.works for member in answers.missing
+    )
+    return FAILED if failed or not read else 0
 
 
 def _read(reply: Reply, kind: type[A]) -> A:
