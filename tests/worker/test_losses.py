@@ -105,7 +105,8 @@ def test_the_first_loss_costs_no_wait() -> None:
         (2, 2, None, True),
         (2, 0, None, True),
         (2, 2, Limits(max_crashes=4), False),
-        (0, 0, Limits(max_crashes=1), True),
+        (0, 0, Limits(max_crashes=1), False),
+        (1, 1, Limits(max_crashes=1), True),
     ],
 )
 def test_lost_workers_and_crashes_together_reach_max_crashes(
@@ -123,6 +124,16 @@ def test_lost_workers_and_crashes_together_reach_max_crashes(
         (refused,) = scene.events
         assert isinstance(refused, JobRefused)
         assert refused.reason == "crashed"
+
+
+def test_what_had_not_begun_here_when_the_connection_was_lost_runs_uncharged() -> None:
+    scene = Scene()
+    came = delivery(LOST)
+    job = from_message(came.message, "q", NOW)
+    execution = Execution(cast("Any", None), came, 0, key_of(job, came.message), "q", job.task, spared=True)
+    scene.runner.start(execution, job, lambda _: None)
+    assert execution.plan is None
+    assert len(scene.submitted) == 1
 
 
 def test_what_was_given_back_runs() -> None:

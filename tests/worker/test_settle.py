@@ -101,6 +101,22 @@ async def test_an_equal_message_that_is_not_redelivered_is_another_job() -> None
 
 
 @scenario
+async def test_what_had_not_begun_when_its_connection_was_lost_is_known_when_it_comes_again() -> None:
+    scene, lost, session = Scene(), FakeSession(), FakeSession()
+    first = scene.delivered(lost, 1, redelivered=False)
+    assert scene.settler.begin(first) is first
+    lost.lost.set_result("cut")
+    scene.settler.give_back(first)
+    again = scene.delivered(session, 2, redelivered=True)
+    assert scene.settler.begin(again) is again
+    assert again.spared
+    scene.settler.give_back(again)
+    later = scene.delivered(session, 3, redelivered=True)
+    assert scene.settler.begin(later) is later
+    assert not later.spared, "it was given back in order this time"
+
+
+@scenario
 async def test_a_twin_redelivered_on_the_session_that_holds_the_first_is_another_job() -> None:
     scene, session = Scene(), FakeSession()
     first, twin = scene.delivered(session, 1, redelivered=False), scene.delivered(session, 2, redelivered=True)

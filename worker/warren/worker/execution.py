@@ -16,7 +16,7 @@ from warren.worker.assignment import Assignment
 from warren.worker.blame import NOBODY_KNOWN, is_ours
 from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
-from warren.worker.losses import charged, told, was_lost
+from warren.worker.losses import LEAST_LOSSES, charged, told, was_lost
 from warren.worker.plan import MAX_CRASHES, Plan, Planner
 from warren.worker.pool import Pool
 from warren.worker.read_ahead import ReadAhead
@@ -44,6 +44,7 @@ class Execution:
         sent: the confirm of the next one, once that is written: while it may still come, nothing is written twice.
         orphaned: its queue was deleted under it: there is nothing left to ack, and no redelivery to wait for.
         chunk: its items, while they run.
+        spared: it was here before and had not begun when its connection was lost: that is not its doing.
     """
 
     session: Session
@@ -58,6 +59,7 @@ class Execution:
     sent: asyncio.Future[None] | None = None
     orphaned: bool = False
     chunk: Chunk | None = None
+    spared: bool = False
 
 
 def key_of(job: Job, message: Message) -> Key:
@@ -157,7 +159,7 @@ class Runner:
         """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
         info = self.pool.tasks.get(job.task)
         info = _limited(info, job, self.clock()) if info is not None else None
-        lost = was_lost(execution.delivery)
+        lost = was_lost(execution.delivery) and not execution.spared
         job = charged(job) if lost else job
         refusal = self._refusal(job, info, lost=lost)
         if refusal is None and lost:
@@ -187,7 +189,7 @@ class Runner:
         now = self.clock()
         if any(end is not None and now > end for end in (job.expires_at, job.deadline_at)):
             return Expired()
-        if lost and job.crashes >= info.max_crashes:
+        if lost and job.crashes >= max(info.max_crashes, LEAST_LOSSES):
             return Rejected("crashed", told(job))
         return None
 

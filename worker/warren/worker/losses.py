@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from warren.amqp.seam import Delivery
 from warren.job import Job
 
+LEAST_LOSSES = 2
+"""A single loss never ends a job, whatever its `max_crashes`: a lost connection looks the same, and it may not have begun."""
 _FAILED = "x-delivery-count"
 _ALL = "x-acquired-count"
 """Only RabbitMQ 4.3 and newer say how often a message was handed out for whatever reason."""

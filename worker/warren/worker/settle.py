@@ -42,6 +42,8 @@ class Settler:
         """Ended, and their connection was gone at the ack."""
         self._acked: OrderedDict[Key, tuple[Session | None, float]] = OrderedDict()
         """Acked lately, over which session and when: an ack can still be lost with its connection."""
+        self._unbegun: OrderedDict[Key, None] = OrderedDict()
+        """Had not begun when their connection was lost."""
 
     def begin(self, execution: Execution) -> Execution | None:
         """Return the execution to work on for a new delivery, or None when there is nothing to be done.
@@ -58,6 +60,9 @@ class Settler:
             session.settle(execution.delivery, Settle.ACK)
             self._recognised(execution, finished=True)
             return None
+        if key in self._unbegun:
+            del self._unbegun[key]
+            execution.spared = True
         self._open.setdefault(key, execution)
         return execution
 
@@ -98,7 +103,8 @@ class Settler:
 
     def give_back(self, execution: Execution) -> None:
         """Return an execution that did not end to its queue, uncharged."""
-        execution.session.settle(execution.delivery, Settle.GIVE_BACK)
+        if not execution.session.settle(execution.delivery, Settle.GIVE_BACK):
+            _remember(self._unbegun, execution.key, None)
         self._forget(execution)
 
     def give_up(self, execution: Execution) -> None:
