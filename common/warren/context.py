@@ -1,6 +1,7 @@
 """For use inside a running task: who am I, how far am I, and the turns a job may take by raising."""
 
 import contextvars
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,8 +71,12 @@ class JobContext:
     report: Callable[[int, int | None], None]
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Say how far the job is; shown where the job is looked at."""
-        self.report(done, total)
+        """Say how far the job is; shown where the job is looked at.
+
+        Raises:
+            TypeError: not whole numbers.
+        """
+        self.report(operator.index(done), None if total is None else operator.index(total))
 
     @property
     def remaining(self) -> float | None:

@@ -1,6 +1,7 @@
 """Coroutine tasks of the tests, and one plain one; what was run is written down by appending lines to a file."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import time
@@ -113,3 +114,22 @@ async def who(seconds: float) -> list[object]:
 @task(retry=ONCE)
 async def which_loop() -> str:
     return type(asyncio.get_running_loop()).__module__
+
+
+@dataclasses.dataclass
+class Picky:
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            raise KeyError("no such number")
+
+
+@task(retry=ONCE)
+async def take_picky(one: Picky) -> int:
+    return one.number
+
+
+@task(retry=ONCE)
+async def half_done(done: float) -> None:
+    context.progress(done, 1)  # type: ignore[arg-type]

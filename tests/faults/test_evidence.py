@@ -211,7 +211,7 @@ def test_poison_costs_nobody_else_anything_and_is_a_dead_letter_with_its_evidenc
     if exact:
         assert begun["killer"] == 3
         assert (killer["reason"], killer["crashes"]) == ("crashed", 3)
-        assert killer["error"] == "its worker was lost 3 times while it had this job"
+        assert killer["error"] == "its worker or process was lost 3 times while it had this job"
     else:
         assert begun["killer"] == 21, "the queue's delivery limit"
         assert killer["reason"] == "delivery_limit"

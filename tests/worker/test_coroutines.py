@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,9 +18,9 @@ from tests.support import eventually_async
 
 from warren.events import Event, Events, JobProgress, LoopBlocked, ProcessExited
 from warren.job import Body
-from warren.outcome import Cancelled, Done, Failed, Outcome
+from warren.outcome import Cancelled, Crashed, Done, Failed, Outcome, Rejected
 from warren.worker.assignment import Assignment, Awaited, ProcessDied
-from warren.worker.blame import NEIGHBOUR
+from warren.worker.blame import BLOCKS, DOES_NOT_ANSWER, NEIGHBOUR, charges
 from warren.worker.fanout import Chunk, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.pool import Pool
@@ -295,3 +296,61 @@ def test_uvloop_is_used_where_it_is_installed(tmp_path: Path) -> None:
 async def test_without_uvloop_it_is_asyncios_loop(scene: Scene) -> None:
     outcome = await scene.run("which_loop")
     assert outcome == Done(b'"uvloop"' if find_spec("uvloop") else b'"asyncio.unix_events"')
+
+
+@scenario(1, 5)
+async def test_what_types_raise_while_they_are_rebuilt_ends_the_job(scene: Scene) -> None:
+    assert await scene.run("take_picky", {"number": -1}) == Rejected("invalid_arguments", "KeyError: 'no such number'")
+    assert await scene.run("take_picky", {"number": 1}) == Done(b"1")
+
+
+@scenario(1, 5)
+async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(scene: Scene) -> None:
+    job = scene.run("record", str(scene.log), 1, scene.gate.path)
+    scene.pool.ending.interrupt(scene.assignments[0], "at once")  # in the same write as its beginning
+    assert await job == Cancelled("at once")
+    assert not begun(scene.log)
+
+
+@scenario(1, 5)
+async def test_progress_that_is_no_whole_number_fails_its_job_and_nothing_else(scene: Scene) -> None:
+    before = scene.pids
+    outcome = await scene.run("half_done", 0.5)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.type == "TypeError"
+    assert scene.pids == before
+
+
+@scenario(1, 5)
+async def test_who_blocks_the_loop_is_charged_and_not_who_is_over_its_time_meanwhile(scene: Scene) -> None:
+    other = scene.run("record", str(scene.log), 1, scene.gate.path, kill_after=2.5)
+    await scene.begun(1)
+    blocking = scene.run("block", str(scene.log), scene.gate.path)
+    with pytest.raises(ProcessDied) as died:
+        await blocking
+    assert died.value.crash.killed_for == BLOCKS
+    with pytest.raises(ProcessDied) as taken_along:
+        await other
+    assert taken_along.value.crash.killed_for == NEIGHBOUR
+
+
+@scenario(1, 5)
+async def test_a_process_is_killed_for_the_first_reason_unless_the_worker_stops(scene: Scene) -> None:
+    jobs = [scene.run("record", str(scene.log), number, scene.gate.path) for number in range(2)]
+    await scene.begun(0, 1)
+    for number, assignment in enumerate(scene.assignments):
+        scene.pool.ending.kill(assignment, f"reason {number}")
+    told = []
+    for job in jobs:
+        with pytest.raises(ProcessDied) as died:
+            await job
+        told.append(died.value.crash.killed_for)
+    assert told == ["reason 0", NEIGHBOUR]
+
+
+def test_who_keeps_its_process_from_answering_is_charged_for_that() -> None:
+    held = [Assignment(cast("Any", None), b"", cast("Any", None), False, number=n, in_loop=True) for n in (1, 2)]
+    told = charges(Crashed(9, None, 0, DOES_NOT_ANSWER), held, None, 2)
+    assert [crash.killed_for for _, crash in told] == [NEIGHBOUR, BLOCKS]
+    told = charges(Crashed(9, None, 0, DOES_NOT_ANSWER), held, None, 0)
+    assert [crash.killed_for for _, crash in told] == [DOES_NOT_ANSWER] * 2

@@ -47,8 +47,8 @@ def test_only_a_delivery_that_is_known_to_have_failed_counts(headers: dict[str, 
 
 
 def test_why_is_told_in_words() -> None:
-    assert told(replace(JOB, crashes=3, losses=3)) == "its worker was lost 3 times while it had this job"
-    expected = "its worker was lost once while it had this job, after it had ended its process 2 times"
+    assert told(replace(JOB, crashes=3, losses=3)) == "its worker or process was lost 3 times while it had this job"
+    expected = "its worker or process was lost once while it had this job, after it had ended its process 2 times"
     assert told(replace(JOB, crashes=3, losses=1)) == expected
 
 

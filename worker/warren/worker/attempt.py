@@ -94,6 +94,8 @@ class Attempt:
             return self.task.signature.load(args, kwargs)
         except InvalidArguments as error:
             return Rejected("invalid_arguments", error.why)
+        except Exception as error:  # noqa: BLE001 - annotated types have code of their own
+            return Rejected("invalid_arguments", f"{type(error).__name__}: {_said(error)}")
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         limit, running = self._limits()
@@ -142,6 +144,8 @@ def _returned(value: Any) -> Outcome:
     except NotEncodable as error:
         said = f"it returned what cannot be written as JSON: {error}"
         return Failed(Failure("NotEncodable", said), reason="bad_result")
+    except Exception as error:  # noqa: BLE001 - returned objects have code of their own
+        return Failed(failure_of(error), reason="bad_result")
 
 
 def failure_of(error: BaseException) -> Failure:

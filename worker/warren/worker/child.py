@@ -110,6 +110,7 @@ class Child:
             self._send(Ended(Rejected("unknown_task", f"no task {run.task!r} in this process"), 0.0))
             return
         self._attempt = attempt = Attempt(task, run, self._report)
+        self._interrupted()  # the signal may have come before there was an attempt
         if run.unit is None:
             started = time.monotonic()
             outcome = attempt.run_with(body.args, body.kwargs)

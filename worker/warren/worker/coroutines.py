@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from warren.job import Body
-from warren.outcome import Rejected
+from warren.outcome import Cancelled, Failed, Outcome, Rejected
 from warren.task import Task
-from warren.worker.attempt import Attempt
+from warren.worker.attempt import Attempt, failure_of
 from warren.worker.differences import Differences
 from warren.worker.frames import Begin, Counted, Ended, FromLoop, Interrupt, Progress, Run, Said, ToLoop, Unpacker, pack
 from warren.worker.journal import Journal
@@ -61,7 +61,7 @@ class Coroutines:
         self._journal = journal
         self._metrics = metrics
         self._unpacker = Unpacker(ToLoop)
-        self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._running: dict[int, tuple[Attempt, asyncio.Task[Outcome]]] = {}
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -117,18 +117,24 @@ class Coroutines:
         own = contextvars.copy_context()
         own.run(_number.set, number)
         assert self._loop is not None
-        running = self._loop.create_task(self._run(number, attempt, _BODY.decode(run.body)), context=own)
+        body = _BODY.decode(run.body)
+        running = self._loop.create_task(attempt.await_with(body.args, body.kwargs), context=own)
         self._running[number] = attempt, running
+        # Not at the end of a coroutine of ours: one that is cancelled before its first step never comes there.
+        running.add_done_callback(partial(self._ended, number, time.monotonic()))
 
-    async def _run(self, number: int, attempt: Attempt, body: Body) -> None:
-        started = time.monotonic()
-        try:
-            outcome = await attempt.await_with(body.args, body.kwargs)
-        finally:
-            del self._running[number]
-        if families := self._metrics.take():
-            self._send(Counted(families))
+    def _ended(self, number: int, started: float, running: "asyncio.Task[Outcome]") -> None:
+        attempt, _ = self._running.pop(number)
+        outcome = _outcome_of(attempt, running)
+        self._tell_metrics()
         self._send(Said(number, Ended(outcome, time.monotonic() - started)))
+
+    def _tell_metrics(self) -> None:
+        try:
+            if families := self._metrics.take():
+                self._send(Counted(families))
+        except Exception:  # noqa: BLE001 - a task's own collector; the outcome is to be told all the same
+            traceback.print_exc()
 
     def _say_progress(self, number: int, progress: Progress) -> None:
         assert self._loop is not None
@@ -145,6 +151,14 @@ class Coroutines:
         within: contextvars.Context | None = more.get("context")
         number = _number.get() if within is None else within.get(_number, 0)
         return asyncio.Task(_Marked(work, number, self._journal) if number else work, loop=loop, **more)
+
+
+def _outcome_of(attempt: Attempt, running: "asyncio.Task[Outcome]") -> Outcome:
+    """What an attempt came to, also one that never began, and one that a bug ended."""
+    if running.cancelled():
+        return Cancelled(attempt.cancelled_for or "it was cancelled before it began")
+    error = running.exception()
+    return running.result() if error is None else Failed(failure_of(error))
 
 
 class _Reporter:

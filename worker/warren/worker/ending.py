@@ -1,13 +1,15 @@
 """How a run is ended before it ends by itself: interrupted in its own code, or killed with its process; never another in its stead."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from warren.outcome import Crashed
 from warren.worker.assignment import Assignment
-from warren.worker.blame import CANCELLED
+from warren.worker.blame import BLOCKS, CANCELLED
 from warren.worker.dispatch import Dispatch
 from warren.worker.handling import Handling
+from warren.worker.loop_watch import blocker_of
 from warren.worker.process import PoolProcess
 
 
@@ -29,6 +31,8 @@ class Ending:
         By whatever way it ends, its work hears of that; of a kill, or when it never begins, as a crash for `CANCELLED`.
         """
         self.dispatch.take_back()
+        if assignment.process is not None and not assignment.in_loop:
+            self.dispatch.take_back_from(assignment.process)
         if assignment.process is None:
             assignment.withdrawn = True
             assignment.work.over(Crashed(None, None, killed_for=CANCELLED))
@@ -47,12 +51,15 @@ class Ending:
             self.handling.interrupt(process, assignment)
 
     def kill(self, assignment: Assignment, why: str) -> None:
-        """Kill the process that runs this, if it still does; only this is charged."""
+        """Kill the process that runs this, if it still does; only this is charged, or who kept it from going on."""
         process = assignment.process
         if process is None or not self._is_alone(process, assignment):
             return
-        process.culprit = assignment
-        self.handling.kill(process, why)
+        blocker = blocker_of(process, time.monotonic()) if assignment.in_loop else None
+        if blocker is None or blocker is assignment:
+            self.handling.kill(process, why, assignment)
+        else:
+            self.handling.kill(process, BLOCKS, blocker)
 
     def _is_alone(self, process: PoolProcess, assignment: Assignment) -> bool:
         """See to it that a process runs this in its main thread, or on its loop, and that nothing else begins there."""

@@ -13,7 +13,7 @@ from warren.events import Events, JobEnded, JobInterrupted, JobLost, JobRefused,
 from warren.job import Job, Undecodable, encode_body, from_message
 from warren.outcome import Cancelled, Crashed, Expired, Outcome, Rejected, label
 from warren.worker.assignment import Assignment
-from warren.worker.blame import NOBODY_KNOWN, is_ours
+from warren.worker.blame import is_ours, is_suspicious
 from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Run, TaskInfo
 from warren.worker.losses import LEAST_LOSSES, charged, told, was_lost
@@ -236,7 +236,7 @@ class _Single:
         else:
             assert crash is not None
             if is_ours(crash):
-                raise Interrupted(suspect=crash.killed_for == NOBODY_KNOWN)
+                raise Interrupted(suspect=is_suspicious(crash))
             outcome, seconds = crash, time.monotonic() - self.execution.started
         outcome = runner.tombstones.outcome_of(job, outcome)
         plan = runner.plan(job, outcome, self.info.max_crashes)

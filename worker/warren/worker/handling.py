@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from warren.worker.assignment import Assignment
+from warren.worker.blame import STOPPING
 from warren.worker.process import PoolProcess
 from warren.worker.setup import INTERRUPT
 
@@ -28,10 +29,16 @@ class Handling:
         self._send = send
         self._do = do
 
-    def kill(self, process: PoolProcess, why: str) -> None:
-        """Kill one process, after a look at where it hangs; its job's runner gets `why` with the evidence."""
-        if process.alive and process.pid:
-            process.killed_for = why
+    def kill(self, process: PoolProcess, why: str, culprit: Assignment | None = None) -> None:
+        """Kill one process, after a look at where it hangs; its jobs' runners get `why` with the evidence.
+
+        Args:
+            process: what is being killed already is so for the reason that it was given first, unless the worker stops.
+            why: for the evidence.
+            culprit: the job that it is for, if for one of several.
+        """
+        if process.alive and process.pid and (not process.killed_for or why == STOPPING):
+            process.killed_for, process.culprit = why, culprit
             self._do(self._look_and_kill(process))
 
     def interrupt(self, process: PoolProcess, assignment: Assignment) -> None:

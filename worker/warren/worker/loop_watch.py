@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from warren.events import Events, LoopBlocked
+from warren.worker.assignment import Assignment
 from warren.worker.chores import Chores
 from warren.worker.process import PoolProcess
 
@@ -16,6 +17,17 @@ BLOCKED_SECONDS = 1.0
 """So long may a coroutine go without waiting for anything."""
 _LOOK_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
+
+
+def blocker_of(process: PoolProcess, now: float) -> Assignment | None:
+    """Return the job that keeps a process's event loop from going on, if one does."""
+    if process.journal is None:
+        return None
+    step = process.journal.marked
+    number, since = step
+    # Read twice: see `LoopWatch`.
+    lasts = now - since > BLOCKED_SECONDS and process.journal.marked == step
+    return process.loop.running.get(number) if lasts else None
 
 
 class LoopWatch:
@@ -36,6 +48,8 @@ class LoopWatch:
         self._processes = processes
         self._stacks = stacks
         self._events = events
+        self._seen: dict[int, tuple[int, float]] = {}
+        """The step that was seen last, by slot."""
         self._told: dict[int, tuple[int, float]] = {}
         """The step that was told last, by slot."""
         self._timer: asyncio.TimerHandle | None = None
@@ -65,8 +79,11 @@ class LoopWatch:
         self.go_on(running)
 
     def _look_at(self, process: PoolProcess, step: tuple[int, float]) -> None:
+        """Believe what is seen twice: the process may be writing just now, and a number stand beside the time of another."""
+        before, self._seen[process.slot] = self._seen.get(process.slot), step
         number, since = step
-        if number and time.monotonic() - since > BLOCKED_SECONDS and self._told.get(process.slot) != step:
+        lasts = step == before and number and time.monotonic() - since > BLOCKED_SECONDS
+        if lasts and self._told.get(process.slot) != step:
             self._told[process.slot] = step
             self._chores.do(self._tell(process, step))
 

@@ -39,7 +39,7 @@ def told(job: Job) -> str:
     """Return what a job died of whose worker was lost once too often."""
     crashes = job.crashes - job.losses
     also = f", after it had ended its process {_times(crashes)}" if crashes > 0 else ""
-    return f"its worker was lost {_times(job.losses)} while it had this job{also}"
+    return f"its worker or process was lost {_times(job.losses)} while it had this job{also}"
 
 
 def _times(count: int) -> str:
