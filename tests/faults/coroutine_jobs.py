@@ -133,3 +133,19 @@ async def take_picky(one: Picky) -> int:
 @task(retry=ONCE)
 async def half_done(done: float) -> None:
     context.progress(done, 1)  # type: ignore[arg-type]
+
+
+@task(retry=ONCE)
+async def wait_deeply(path: str, until: str) -> None:
+    write_down(path, number=0, begins=True)
+    await _outer(until)
+
+
+async def _outer(until: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gate(until))
+        await _inner(until)
+
+
+async def _inner(until: str) -> None:
+    await gate(until)

@@ -354,3 +354,30 @@ def test_who_keeps_its_process_from_answering_is_charged_for_that() -> None:
     assert [crash.killed_for for _, crash in told] == [NEIGHBOUR, BLOCKS]
     told = charges(Crashed(9, None, 0, DOES_NOT_ANSWER), held, None, 0)
     assert [crash.killed_for for _, crash in told] == [DOES_NOT_ANSWER] * 2
+
+
+@scenario(1, 5)
+async def test_stacks_show_what_each_coroutine_waits_for(scene: Scene) -> None:
+    deep = scene.run("wait_deeply", str(scene.log), scene.gate.path)
+    plain = scene.run("record_plainly", str(scene.log), 1, scene.gate.path)
+    await scene.begun(0, 1)
+    text = (await scene.pool.stacks(60))[0]
+    threads, _, chain = text.partition(f"Coroutine job wait_deeply0 {JOBS}:wait_deeply\n")
+    assert "in wait_for" in threads
+    functions = [line.rpartition(" in ")[2] for line in chain.splitlines() if line.startswith("  File ")]
+    assert functions[:4] == ["wait_deeply", "_outer", "_inner", "gate"]
+    assert "coroutine_jobs.py" in chain
+    assert "waits for" in chain.splitlines()[-1]
+    scene.gate.open()
+    await asyncio.gather(deep, plain)
+
+
+@scenario(1, 5)
+async def test_a_loop_that_does_not_answer_is_told_of_with_its_thread(scene: Scene) -> None:
+    blocking = scene.run("block", str(scene.log), scene.gate.path)
+    await scene.begun(-1)
+    text = (await scene.pool.stacks(1.0))[0]
+    assert "in wait_for" in text
+    assert "does not answer" in text
+    scene.gate.open()
+    await blocking

@@ -25,8 +25,23 @@ from warren.job import Body
 from warren.outcome import Cancelled, Failed, Outcome, Rejected
 from warren.task import Task
 from warren.worker.attempt import Attempt, failure_of
+from warren.worker.chains import chain_of
 from warren.worker.differences import Differences
-from warren.worker.frames import Begin, Counted, Ended, FromLoop, Interrupt, Progress, Run, Said, ToLoop, Unpacker, pack
+from warren.worker.frames import (
+    Ask,
+    Begin,
+    Chains,
+    Counted,
+    Ended,
+    FromLoop,
+    Interrupt,
+    Progress,
+    Run,
+    Said,
+    ToLoop,
+    Unpacker,
+    pack,
+)
 from warren.worker.journal import Journal
 from warren.worker.wire import Wire
 
@@ -107,6 +122,9 @@ class Coroutines:
                     attempt, task = self._running[message.number]
                     attempt.cancelled_for = message.why
                     task.cancel()
+                case Ask():
+                    chains = {number: chain_of(task.get_coro()) for number, (_, task) in self._running.items()}
+                    self._send(Chains(message.question, chains))
 
     def _begin(self, number: int, run: Run) -> None:
         task = self._tasks.get(run.task)

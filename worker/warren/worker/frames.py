@@ -77,6 +77,12 @@ class Interrupt(msgspec.Struct, frozen=True, array_like=True, tag="interrupt"):
     why: str
 
 
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """To a process's event loop: say what each job there waits for."""
+
+    question: int
+
+
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """From a process: the modules are imported, these are their tasks."""
 
@@ -128,6 +134,13 @@ class Said(msgspec.Struct, frozen=True, array_like=True, tag="said"):
     what: Ended | Progress
 
 
+class Chains(msgspec.Struct, frozen=True, array_like=True, tag="chains"):
+    """From a process's event loop: the await chain of each job, by its number."""
+
+    question: int
+    texts: dict[int, str]
+
+
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag="counted"):
     """From a process: what the task's own metrics counted since the last time."""
 
@@ -145,8 +158,8 @@ class Family(msgspec.Struct, frozen=True):
 
 ToProcess = Run | Stop | Ping
 FromProcess = Ready | Broken | Unprepared | Ended | Progress | Counted
-ToLoop = Begin | Interrupt
-FromLoop = Said | Counted
+ToLoop = Begin | Interrupt | Ask
+FromLoop = Said | Counted | Chains
 
 
 def encode(message: ToProcess | ToLoop) -> bytes:

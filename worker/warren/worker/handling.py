@@ -56,8 +56,16 @@ class Handling:
     async def stacks_of(self, processes: Iterable[PoolProcess], seconds: float) -> dict[int, str]:
         """Return the stacks of all processes that are there, by slot."""
         found = [process for process in processes if process.alive and process.pid]
-        stacks = await asyncio.gather(*(self.stacks(process, seconds) for process in found))
+        stacks = await asyncio.gather(*(self._whole(process, seconds) for process in found))
         return dict(zip([process.slot for process in found], stacks, strict=True))
+
+    async def _whole(self, process: PoolProcess, seconds: float) -> str:
+        """The threads' stacks, and below them the await chains of coroutine jobs."""
+        stacks, chains = await asyncio.gather(self.stacks(process, seconds), process.loop.chains(seconds))
+        if chains is None:
+            return f"{stacks}\n\nThe event loop does not answer: what blocks it is above."
+        jobs = (f"Coroutine job {each.run.job_id} {each.run.task}\n{text}" for each, text in chains.items())
+        return "\n\n".join([*([stacks] if stacks else []), *jobs])
 
     async def _look_and_kill(self, process: PoolProcess) -> None:
         await self.stacks(process, _LAST_LOOK_SECONDS)

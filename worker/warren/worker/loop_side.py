@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from warren.worker.assignment import Assignment
 from warren.worker.frames import (
+    Ask,
     Begin,
+    Chains,
     Counted,
     Ended,
     FromLoop,
@@ -16,6 +18,7 @@ from warren.worker.frames import (
     Progress,
     Run,
     Said,
+    ToLoop,
     Unpacker,
     encode,
     frame,
@@ -47,6 +50,7 @@ class LoopSide:
         """Set when nothing more will be read."""
         self._counted, self._progress, self._ended, self._broken = on_counted, on_progress, on_ended, on_broken
         self._numbers = itertools.count(1)
+        self._questions: dict[int, asyncio.Future[dict[int, str]]] = {}
         self._unpacker = Unpacker(FromLoop)
         self._transport: asyncio.Transport | None = None
 
@@ -72,6 +76,19 @@ class LoopSide:
         if self.running.get(assignment.number) is assignment:
             self._write(Interrupt(assignment.number, why))
 
+    async def chains(self, seconds: float) -> dict[Assignment, str] | None:
+        """Return what each job there waits for; None when the loop does not answer in time."""
+        if not self.running:
+            return {}
+        question = next(self._numbers)
+        answer = self._questions[question] = asyncio.get_running_loop().create_future()
+        self._write(Ask(question))
+        await asyncio.wait([answer], timeout=seconds)
+        del self._questions[question]
+        if not answer.done():
+            return None
+        return {self.running[number]: text for number, text in answer.result().items() if number in self.running}
+
     def give_up(self) -> list[Assignment]:
         """Close; returns the jobs that will not end any more."""
         if self._transport is not None:
@@ -79,7 +96,7 @@ class LoopSide:
         left, self.running = list(self.running.values()), {}
         return left
 
-    def _write(self, message: Begin | Interrupt) -> None:
+    def _write(self, message: ToLoop) -> None:
         assert self._transport is not None
         if not self._transport.is_closing():
             self._transport.write(frame(encode(message)))
@@ -94,6 +111,9 @@ class LoopSide:
         for message in self._unpacker.feed(data):
             if isinstance(message, Counted):
                 self._counted(message)
+            elif isinstance(message, Chains):
+                if message.question in self._questions:
+                    self._questions[message.question].set_result(message.texts)
             else:
                 self._say(message)
         if len(self.running) < ended:
