@@ -71,7 +71,8 @@ class Autoscaler:
         if size > pool.size and self._is_held(size):
             return
         if size != pool.size:
-            pool.resize(size, f"{ready} jobs wait" if size > pool.size else f"a process was idle for {idle:.0f} s")
+            why = _waiting(ready) if size > pool.size else f"a process was idle for {idle:.0f} s"
+            pool.resize(size, why)
             self._changed, self._held = now, False
 
     def _takes_no_more(self, process: PoolProcess) -> bool:
@@ -113,3 +114,7 @@ async def jobs_ready(outlet: Outlet, queues: Iterable[str]) -> int:
     except (AmqpError, TopologyMismatch, TimeoutError):
         return 0
     return sum(depth.ready for depth in found if depth is not None)
+
+
+def _waiting(ready: int) -> str:
+    return "1 job waits" if ready == 1 else f"{ready:,} jobs wait"

@@ -51,4 +51,5 @@ def _named(awaited: Any) -> str:
     """What a chain ends in: nearly always a future, of which only its iterator is seen."""
     if isinstance(awaited, asyncio.Future):
         return repr(awaited)
-    return f"a {type(awaited).__name__}"
+    kind = type(awaited).__name__
+    return "a future" if kind == "FutureIter" else f"a {kind}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import selectors
 import threading
 from pathlib import Path
 
@@ -10,7 +11,12 @@ _THREAD = re.compile(r"(Current thread|Thread) 0x")
 _OUTERMOST = re.compile(r'  File "<frozen runpy>", line \d+ in _run_module_as_main')
 """The last frame of the main thread, which is the last of the threads."""
 _OURS = (f'  File "{Path(__file__).parent}/', '  File "<frozen runpy>"')
-_ROAD = (*_OURS, f'  File "{Path(asyncio.__file__).parent}/', f'  File "{threading.__file__}"')
+_ROAD = (
+    *_OURS,
+    f'  File "{Path(asyncio.__file__).parent}/',
+    f'  File "{threading.__file__}"',
+    f'  File "{selectors.__file__}"',
+)
 """What leads to a task's frames: our own, an event loop's, a thread's beginning."""
 _IDLE = "  (no task runs in it)"
 
