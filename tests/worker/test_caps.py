@@ -106,6 +106,15 @@ def test_a_peak_during_a_job_is_no_reason_to_replace_a_process() -> None:
     assert (bench.renewed, bench.killed) == (0, [])
 
 
+@pytest.mark.parametrize(("own", "spent"), [(210, False), (230, True)])
+def test_a_process_near_its_limit_is_given_no_more_jobs_while_its_successor_starts(own: int, *, spent: bool) -> None:
+    bench = Bench(MEMORY)
+    bench.watch.look()
+    bench.works(own=own)
+    bench.ends(own=own)
+    assert (bench.renewed, bench.process.spent) == (1, spent)
+
+
 def test_a_process_that_keeps_what_it_took_is_replaced_before_it_reaches_the_limit() -> None:
     bench = Bench(MEMORY)
     bench.watch.look()

@@ -13,6 +13,8 @@ _FASTEST = 4 * 1024 * MIB
 _SOONEST_SECONDS, _LATEST_SECONDS = 0.02, 0.5
 _WORN = 0.75
 """A process that is so far on the way from what it had at first to its limit is replaced between two jobs."""
+_SPENT = 0.875
+"""One that is so far is given no more jobs while its successor starts: the next one would be killed for what others took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Watch:
     def rested(self, process: PoolProcess) -> None:
         """Hear that something a process ran has ended."""
         full = 0 < self._caps.jobs <= process.ran + process.loop.ran
-        if full or (process in self._worn and self._is_worn(process)):
+        worn = process in self._worn and self._is_worn(process)
+        if full or worn:
+            process.spent = worn and self._own(process) > self._known[process].spent
             self.means.renew(process)
         self._worn.discard(process)
 
@@ -126,7 +130,8 @@ class Watch:
     def _meet(self, process: PoolProcess) -> "_Known":
         memory = self._memory(process.pid)
         at_first = memory.exactly()
-        return _Known(memory, at_first + int(_WORN * max(0, self._caps.memory - at_first)))
+        way = max(0, self._caps.memory - at_first)
+        return _Known(memory, at_first + int(_WORN * way), at_first + int(_SPENT * way))
 
     def _own(self, process: PoolProcess) -> int:
         known = self._known[process]
@@ -138,7 +143,8 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A process that was looked at, and from how many bytes on it is replaced between two jobs."""
+    """A process that was looked at; from how many bytes on it is replaced between two jobs, and given no more of them until then."""
 
     memory: OwnMemory
     worn: int
+    spent: int

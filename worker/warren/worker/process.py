@@ -80,6 +80,8 @@ class PoolProcess:
         """Told to finish what it runs, and no more."""
         self.premature = False
         """It only came to say that something must be done before it is forked."""
+        self.spent = False
+        """It is given no more jobs, until its successor is there."""
         self.killed_for = ""
         self.culprit: Assignment | None = None
         """What it was killed for, if for one of several."""
@@ -117,7 +119,9 @@ class PoolProcess:
     @property
     def usable(self) -> bool:
         """Whether a job can be given to it now."""
-        return self.ready and self.alive and not (self.leaving or self.killed_for or self._silent.is_set())
+        return (
+            self.ready and self.alive and not (self.leaving or self.spent or self.killed_for or self._silent.is_set())
+        )
 
     @property
     def busy(self) -> bool:
