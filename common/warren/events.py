@@ -169,6 +169,13 @@ class ProcessStarted(msgspec.Struct, frozen=True):
     slot: int
 
 
+class ProcessNotStarted(msgspec.Struct, frozen=True):
+    """A pool process could not be started, as there was no room for it; it is tried again, with growing waits."""
+
+    slot: int
+    error: str
+
+
 class ProcessExited(msgspec.Struct, frozen=True):
     """A pool process ended; reason is crashed, killed or stopped.
 
@@ -271,6 +278,7 @@ Event = (
     | QueuePaused
     | QueueResumed
     | ProcessStarted
+    | ProcessNotStarted
     | ProcessExited
     | ProcessSilent
     | PoolResized

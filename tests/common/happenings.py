@@ -27,6 +27,7 @@ EVENTS: list[Event] = [
     events.QueuePaused("images"),
     events.QueueResumed("images"),
     events.ProcessStarted(123, 1),
+    events.ProcessNotStarted(1, "[Errno 24] Too many open files"),
     events.LoopBlocked("id", "m:f", "q", 123, 1.5, 'File "a.py", line 1 in f'),
     events.ProcessExited(123, 1, "crashed", "SIGKILL", 1 << 20, "its last line", 'File "a.py", line 1 in f'),
     events.ProcessSilent(123, 1, "idle", 12.5),

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def connect() -> Iterator[None]:
     _say("connect")
     _MADE["connection"] = os.getpid()
     yield
+    time.sleep(float(os.environ.get("HOOKED_DISCONNECT_SECONDS", "0")))
     _say("disconnect")
 
 

@@ -1,6 +1,7 @@
 """A chunk's items are cut into units that cover each place once; a process that dies charges one item."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warren.job import Body
-from warren.outcome import Cancelled, Crashed, Done, Outcome
+from warren.outcome import Cancelled, Crashed, Done, Expired, Outcome
 from warren.worker.assignment import Assignment, ProcessDied
-from warren.worker.blame import CANCELLED, STOPPING, is_ours
+from warren.worker.blame import CANCELLED, DOES_NOT_ANSWER, STOPPING, WIRE_LOST, is_ours
 from warren.worker.chunk import member, opened
 from warren.worker.fanout import Chunk, Interrupted, Pace, run_chunk
 from warren.worker.frames import Ended, Part, Run, TaskInfo
@@ -49,6 +50,7 @@ class FakePool:
         self._deadly = deadly
         self._killed_for = killed_for
         self._most = most
+        self.last_moments: set[float] = set()
 
     async def run(
         self,
@@ -57,9 +59,11 @@ class FakePool:
         *,
         on_start: Callable[[], None],
         kill_after: float | None,
+        kill_at: float,
         among: set[Assignment],
     ) -> None:
         on_start()
+        self.last_moments.add(kill_at)
         assert run.unit is not None
         unit, told = run.unit, list[Ended]()
         items = dict(zip(unit.places, msgspec.json.decode(unit.items, type=list[int]), strict=True))
@@ -129,6 +133,44 @@ def test_a_process_taken_away_by_the_stopping_worker_charges_nobody() -> None:
         run(FakePool(1, frozenset({1}), STOPPING), body_of([1]))
     assert is_ours(Crashed(9, None, 0, STOPPING))
     assert not is_ours(Crashed(9, None, 0, "over its limit"))
+
+
+@pytest.mark.parametrize("why", [WIRE_LOST, DOES_NOT_ANSWER])
+def test_one_process_taken_away_leaves_the_items_of_the_others_alone_and_its_own_run_again(why: str) -> None:
+    class Losing(FakePool):
+        async def run(self, run: Run, on_ended: Callable[[Ended], None], **more: Any) -> None:
+            assert run.unit is not None
+            if 7 in run.unit.places and self.lost < 2:
+                self.lost += 1
+                await asyncio.sleep(0.001)
+                raise ProcessDied(Crashed(9, None, 0, why))
+            await super().run(run, on_ended, **more)
+
+        lost = 0
+
+    pool = Losing(2)
+    assert run(pool, body_of(list(range(20)))) == {place: Done(b"%d" % place) for place in range(20)}
+    assert sorted(pool.ran) == list(range(20))
+
+
+def test_an_item_whose_processes_are_taken_away_again_and_again_is_charged_at_last() -> None:
+    pool = FakePool(2, frozenset({7}), WIRE_LOST)
+    outcomes = run(pool, body_of(list(range(20))))
+    assert outcomes.pop(7) == Crashed(9, None, 0, WIRE_LOST)
+    assert all(isinstance(one, Done) for one in outcomes.values())
+    assert (pool.ran.count(7), len(pool.ran)) == (4, 23)
+
+
+def test_nothing_of_a_chunk_begins_after_its_last_moment() -> None:
+    pool, over = FakePool(2), time.monotonic() - 1
+    found = asyncio.run(run_chunk(cast("Pool", pool), Chunk(RUN, body_of([5, 6]), Pace(), over), INFO, lambda: None))
+    assert (pool.ran, found.done, found.others) == ([], [], {0: Expired(), 1: Expired()})
+
+
+def test_all_units_of_a_chunk_have_one_last_moment() -> None:
+    pool, moment = FakePool(2), time.monotonic() + 1000
+    asyncio.run(run_chunk(cast("Pool", pool), Chunk(RUN, body_of([5, 6]), Pace(), moment), INFO, lambda: None))
+    assert pool.last_moments == {moment}
 
 
 def test_a_unit_that_lasts_leaves_the_rest_to_processes_that_had_nothing_left_to_do() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -41,16 +42,16 @@ class Scene:
         self.ended: dict[int, list[Ended]] = {}
         self.assignments: list[Assignment] = []
 
-    def run(self, number: int, *, until: str = "", kill_after: float | None = None) -> "asyncio.Future[None]":
+    def run(self, number: int, *, until: str = "", **limits: float) -> "asyncio.Future[None]":
         """Run a job that writes down its number."""
-        return self.call(f"{JOBS}:record", str(self.log), number, until, number=number, kill_after=kill_after)
+        return self.call(f"{JOBS}:record", str(self.log), number, until, number=number, **limits)
 
-    def call(self, task: str, *args: object, number: int, kill_after: float | None = None) -> "asyncio.Future[None]":
+    def call(self, task: str, *args: object, number: int, **limits: float) -> "asyncio.Future[None]":
         """Run any task, under a number."""
         run = Run(str(number), task, "default", 1, 0, "", 0.0, json.dumps({"task": task, "args": args}).encode())
         self.ended[number] = []
         work = Awaited(lambda: self.started.append(number), self.ended[number].append)
-        self.assignments.append(self.pool.submit(run, work, kill_after=kill_after))
+        self.assignments.append(self.pool.submit(run, work, **limits))
         return work.done
 
     async def begun(self, *numbers: int) -> None:
@@ -159,6 +160,38 @@ async def test_a_job_that_may_be_killed_shares_its_process_with_nobody_before_it
         await killed
     (exited,) = [event for event in scene.events if isinstance(event, ProcessExited)]
     assert "kill_after of 0.2 s" in exited.detail
+
+
+@scenario(1, 1)
+async def test_a_run_is_killed_at_its_last_moment_however_late_it_began(scene: Scene) -> None:
+    first = scene.run(0, until=scene.gate.path)
+    killed = scene.run(1, until="never", kill_after=600, kill_at=time.monotonic() + 0.2)
+    await scene.begun(0)
+    scene.gate.open()
+    await first
+    with pytest.raises(ProcessDied):
+        await asyncio.wait_for(killed, 60)
+    (exited,) = [event for event in scene.events if isinstance(event, ProcessExited)]
+    assert "over its deadline" in exited.detail
+
+
+def test_every_outcome_begins_a_new_countdown_but_none_goes_beyond_the_last_moment() -> None:
+    async def whole() -> None:
+        work = Awaited(lambda: None, lambda _: None)
+        reasons: list[str] = []
+        loop, now = asyncio.get_running_loop(), time.monotonic()
+        killable = Killable(work, 100.0, now + 150.0, reasons.append)
+        due: list[float] = []
+        for elapsed in (0.0, 90.0, 200.0):
+            killable._until = now + 150.0 - elapsed  # as if so much time had passed
+            killable.ended(Ended(Done(b"1"), 0.0))
+            assert killable._timer is not None
+            due.append(round(killable._timer.when() - loop.time()))
+        assert due == [100, 60, 0]
+        await eventually_async(lambda: _true(reasons), message="it is killed at once")
+        assert reasons == ["over its deadline, and it did not end"]
+
+    asyncio.run(whole())
 
 
 @scenario(2, 1)

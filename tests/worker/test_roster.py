@@ -72,6 +72,34 @@ def test_a_few_are_replaced_at_a_time_until_all_are() -> None:
     assert before.isdisjoint(roster)
 
 
+def test_those_that_leave_and_still_run_something_do_not_pile_up() -> None:
+    roster = with_processes(4)
+    renewal = Renewal(roster, lambda slot: roster.add(process(slot)))
+
+    def all_are_to_be_replaced() -> None:
+        for one in tuple(roster.in_place.values()):
+            renewal.ask(one)
+        while roster.coming:
+            roster.leaving.add(roster.ready(next(iter(roster.coming.values()))) or process(9))
+            renewal.go_on()
+
+    for _ in range(5):
+        all_are_to_be_replaced()
+    assert len(roster.leaving) == 4
+    ended = next(iter(roster.leaving))
+    ended.alive = False
+    renewal.fill(ended.slot if roster.ended(ended) else None)
+    assert len(roster.coming) == 1, "now the next may leave"
+
+
+def test_those_whose_slot_was_given_up_hold_up_no_renewal() -> None:
+    roster = with_processes(3)
+    for slot in (2, 1):
+        roster.leaving.update(roster.vacate(slot))
+    Renewal(roster, lambda slot: roster.add(process(slot))).ask(roster.in_place[0])
+    assert list(roster.coming) == [0]
+
+
 def test_one_that_has_lost_its_place_meanwhile_is_not_replaced() -> None:
     roster = with_processes(2)
     first, second = roster

@@ -1,6 +1,7 @@
 """A unit of work on its way through the pool, and who hears of it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -85,10 +86,17 @@ class Awaited:
 
 
 class Killable:
-    """Work that may be killed: counts down from its start, anew for every outcome."""
+    """Work that may be killed: counts down from its start, anew for every outcome, and never beyond one moment.
 
-    def __init__(self, work: Work, seconds: float, kill: Callable[[], None]) -> None:
-        self._work, self._seconds, self._kill = work, seconds, kill
+    Args:
+        work: this.
+        seconds: for one outcome.
+        until: the moment, by the monotonic clock.
+        kill: given the reason.
+    """
+
+    def __init__(self, work: Work, seconds: float, until: float, kill: Callable[[str], None]) -> None:
+        self._work, self._seconds, self._until, self._kill = work, seconds, until, kill
         self._timer: asyncio.TimerHandle | None = None
 
     def started(self) -> None:
@@ -109,7 +117,11 @@ class Killable:
 
     def _count_down(self) -> None:
         self._stop()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._kill)
+        seconds, why = self._seconds, f"over its kill_after of {self._seconds} s"
+        left = self._until - time.monotonic()
+        if left < seconds:
+            seconds, why = max(0.0, left), "over its deadline, and it did not end"
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._kill, why)
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -59,9 +59,13 @@ class BlackBox:
     def shared_over(cls, wire: socket.socket, relay: Relay) -> Self:
         """Return a new one, also for whoever holds the other end of a socket pair."""
         fd = memory_file("warren-black-box", _BEGAN.size)
-        # Whoever writes, writes at the end, wherever that is after what was there is cut off.
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
-        tail, out, error = relay.open()
+        try:
+            # Whoever writes, writes at the end, wherever that is after what was there is cut off.
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+            tail, out, error = relay.open()
+        except OSError:
+            os.close(fd)
+            raise
         try:
             socket.send_fds(wire, [b"b"], [fd, out, error])
         finally:

@@ -44,6 +44,8 @@ class Dispatch:
         """Hear that a process is new, or that something it held has ended."""
         if not process.held and process.usable:
             self._free.append(process)
+            if len(self._free) > len(self._processes):
+                self._forget_gone()
         self._hand_out()
         if self._free and self._evening is None and self._crowded():
             self._evening = asyncio.get_running_loop().call_later(_EVEN_SECONDS, self._even_out)
@@ -85,6 +87,11 @@ class Dispatch:
             if process.usable and not process.held:
                 return process
         return None
+
+    def _forget_gone(self) -> None:
+        """Keep only those that are free now, each once, in their order: some were replaced before anything was given to them."""
+        free = (process for process in reversed(self._free) if process.usable and not process.held)
+        self._free = deque(reversed(dict.fromkeys(free)))
 
     def _next_brisk(self, depth: int) -> PoolProcess | None:
         """Return a process that will soon come to one more."""

@@ -1,6 +1,7 @@
 """One delivery's way through the worker: accept, run, plan. Settling is done elsewhere, once."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ class Runner:
             return None
         run = _run_of(job, execution.delivery.message.body, self.clock())
         work = _Single(self, execution, job, info, then)
-        return self.pool.submit(run, work, kill_after=info.kill_after)
+        return self.pool.submit(run, work, kill_after=info.kill_after, kill_at=_last_moment(job, self.clock()))
 
     async def run_chunk(self, execution: Execution, job: Job) -> None:
         """Run a chunk's items and plan what follows.
@@ -114,7 +115,9 @@ class Runner:
             return
         body = encode_body(msgspec.structs.replace(job.body, items=None, indexes=None))
         pace = self.paces.setdefault(job.task, Pace())
-        execution.chunk = chunk = Chunk(_run_of(job, body, self.clock()), job.body, pace)
+        execution.chunk = chunk = Chunk(
+            _run_of(job, body, self.clock()), job.body, pace, _last_moment(job, self.clock())
+        )
         try:
             outcomes = await run_chunk(self.pool, chunk, info, lambda: self.started(execution, job))
         except (Interrupted, asyncio.CancelledError):
@@ -158,7 +161,7 @@ class Runner:
     def _runnable(self, execution: Execution, job: Job) -> TaskInfo | None:
         """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
         info = self.pool.tasks.get(job.task)
-        info = _limited(info, job, self.clock()) if info is not None else None
+        info = _limited(info, job) if info is not None else None
         lost = was_lost(execution.delivery) and not execution.spared
         job = charged(job) if lost else job
         refusal = self._refusal(job, info, lost=lost)
@@ -243,7 +246,7 @@ class _Single:
         runner.ended(self.execution, job, plan, seconds, waits=not self.info.is_coroutine)
 
 
-def _limited(info: TaskInfo, job: Job, now: float) -> TaskInfo:
+def _limited(info: TaskInfo, job: Job) -> TaskInfo:
     """What the parent must know of the task, with this call's own limits."""
     if job.limits is not None:
         crashes, kill = job.limits.max_crashes, job.limits.kill_after
@@ -252,10 +255,14 @@ def _limited(info: TaskInfo, job: Job, now: float) -> TaskInfo:
             max_crashes=info.max_crashes if crashes is None else crashes,
             kill_after=info.kill_after if kill is None else kill or None,
         )
-    if job.deadline_at is not None:
-        left = job.deadline_at - now + _CLEAN_UP_SECONDS
-        info = msgspec.structs.replace(info, kill_after=min(left, info.kill_after or left))
     return info
+
+
+def _last_moment(job: Job, now: float) -> float:
+    """When it must have ended whatever it does, by the monotonic clock; infinite without a deadline."""
+    if job.deadline_at is None:
+        return math.inf
+    return time.monotonic() + job.deadline_at - now + _CLEAN_UP_SECONDS
 
 
 def _run_of(job: Job, body: bytes, now: float) -> Run:

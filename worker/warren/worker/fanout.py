@@ -6,15 +6,17 @@ it was at is charged. What it had not begun goes to another process. Items of a 
 
 import asyncio
 import itertools
-from collections import deque
+import math
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 
 import msgspec
 
 from warren.job import Body, encode_body
-from warren.outcome import Cancelled, Done
+from warren.outcome import Cancelled, Crashed, Done, Expired
 from warren.worker.assignment import Assignment, ProcessDied
-from warren.worker.blame import CANCELLED, NEIGHBOUR, NOBODY_KNOWN, is_ours
+from warren.worker.blame import CANCELLED, NEIGHBOUR, NOBODY_KNOWN, NURSERY_DIED, STOPPING, is_ours
 from warren.worker.chunk import Outcomes, member
 from warren.worker.frames import Ended, Run, TaskInfo, Unit
 from warren.worker.pool import Pool
@@ -24,6 +26,10 @@ _LEAST_SECONDS = 1e-6
 _WORTH_SECONDS = 0.001
 """Of work, that a unit is worth its message and the waking of another process."""
 _REMEMBERED_ITEMS = 100_000
+_TAKEN_AWAY = 3
+"""So often may the process of an item be taken away through no fault of the item, as far as is known; then it is charged."""
+_ALL_TAKEN = (STOPPING, NURSERY_DIED)
+"""What befalls all processes together: nothing of the chunk is left here."""
 _NUMBERS = itertools.count(1)
 """Of units, in all chunks: what a process has left behind of an earlier one is not mistaken for this one's."""
 
@@ -77,19 +83,23 @@ class Chunk:
         run: what its items have in common.
         body: the items, and the arguments that come after each.
         pace: the task's.
+        last_moment: by the monotonic clock, when what runs is killed; nothing begins after it.
     """
 
-    def __init__(self, run: Run, body: Body, pace: Pace) -> None:
+    def __init__(self, run: Run, body: Body, pace: Pace, last_moment: float = math.inf) -> None:
         self._run = run
         self._body = body
         self._items = body.items or []
         self._places = body.places()
         self._pace = pace
+        self._last_moment = last_moment
         self.waiting = deque(range(len(self._items)))
         """Which items, by their number here, have to be given to a process."""
         self.outcomes = Outcomes()
         self._running: set[Assignment] = set()
         self._cancelled = False
+        self._taken: Counter[int] = Counter()
+        """How often the process of each item was taken away."""
 
     def cut(self, processes: int) -> list[int]:
         """Take from what waits as much as one process shall be given now."""
@@ -111,10 +121,28 @@ class Chunk:
         else:
             self.waiting.extendleft(reversed(list(items)))
 
-    async def run_unit(self, items: list[int], pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
-        """Run some items on one process; what it does not come to waits again."""
+    def _ends_here(self, items: Collection[int]) -> bool:
+        """See to it that items do not begin that must not any more: of a cancelled chunk, or after its last moment."""
         if self._cancelled:  # while this was about to begin
             self._wait_again(items)
+        elif time.monotonic() > self._last_moment:
+            self.outcomes.others |= {self._places[item]: Expired() for item in items}
+        else:
+            return False
+        return True
+
+    def _is_charged(self, item: int, crash: Crashed) -> bool:
+        """Tell whether an item is charged with the end of its process; if it only was there, too often is too often."""
+        if crash.killed_for == NEIGHBOUR:
+            return False
+        if not is_ours(crash) or crash.killed_for == NOBODY_KNOWN:
+            return True
+        self._taken[item] += 1
+        return self._taken[item] > _TAKEN_AWAY
+
+    async def run_unit(self, items: list[int], pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
+        """Run some items on one process; what it does not come to waits again."""
+        if self._ends_here(items):
             return
         encoded = b",".join(map(self._items.__getitem__, items))
         unit = Unit(next(_NUMBERS), [self._places[item] for item in items], b"[%b]" % encoded)
@@ -135,21 +163,20 @@ class Chunk:
                 ended,
                 on_start=on_start,
                 kill_after=info.kill_after,
+                kill_at=self._last_moment,
                 among=self._running,
             )
         except ProcessDied as died:
-            crash = died.crash
-            if is_ours(crash) and crash.killed_for != NEIGHBOUR:
+            if died.crash.killed_for in _ALL_TAKEN:
                 raise Interrupted from died
-            if told < len(items) and crash.killed_for != NEIGHBOUR:
-                self.outcomes.others[unit.places[told]] = crash
+            if told < len(items) and self._is_charged(items[told], died.crash):
+                self.outcomes.others[unit.places[told]] = died.crash
                 told += 1
         self._wait_again(items[told:])
 
     async def run_item(self, item: int, pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
-        """Run an item of a coroutine task beside others; it waits again when another job takes its process along."""
-        if self._cancelled:
-            self._wait_again([item])
+        """Run an item of a coroutine task beside others; it waits again when its process is taken away."""
+        if self._ends_here([item]):
             return
         body = Body(self._body.task, [self._items[item], *self._body.args], self._body.kwargs)
         place = self._places[item]
@@ -165,16 +192,16 @@ class Chunk:
                 ended,
                 on_start=on_start,
                 kill_after=info.kill_after,
+                kill_at=self._last_moment,
                 among=self._running,
             )
         except ProcessDied as died:
-            crash = died.crash
-            if not is_ours(crash) or crash.killed_for == NOBODY_KNOWN:
-                self.outcomes.others[place] = crash
-            elif crash.killed_for == NEIGHBOUR:
-                self._wait_again([item])
-            else:
+            if died.crash.killed_for in _ALL_TAKEN:
                 raise Interrupted from died
+            if self._is_charged(item, died.crash):
+                self.outcomes.others[place] = died.crash
+            else:
+                self._wait_again([item])
 
     def _put(self, message: Ended, place: int) -> None:
         if isinstance(message.outcome, Done):
@@ -187,7 +214,7 @@ async def run_chunk(pool: Pool, chunk: Chunk, info: TaskInfo, on_start: Callable
     """Run all items of a chunk and return what they came to.
 
     Raises:
-        Interrupted: the worker stops.
+        Interrupted: the worker stops, or all its processes were lost at once.
     """
     units: set[asyncio.Task[None]] = set()
     if not chunk.waiting:

@@ -47,7 +47,11 @@ class News:
 
 
 class Keeper:
-    """Talks to one nursery."""
+    """Starts a nursery and talks to it.
+
+    Raises:
+        OSError: it cannot be started now.
+    """
 
     def __init__(self, setup: Setup, news: News) -> None:
         ours, theirs = socket.socketpair()
@@ -63,8 +67,13 @@ class Keeper:
         ]
         # An embedding application may have found us by a path of its own making.
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(setup.path)}
-        self._program = start_program(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environ)
-        theirs.close()
+        try:
+            self._program = start_program(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environ)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         ours.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._reaping: asyncio.Future[int] | None = None

@@ -40,25 +40,29 @@ class Lifeline:
         """By the number that the nursery was told; a slot may have two that start."""
         self._by_pid: dict[int, PoolProcess] = {}
         self.empty = asyncio.Event()
-        """Set by the end of the last process."""
+        """Set by the end of the last process, until another is started."""
 
     @property
     def has_processes(self) -> bool:
         return bool(self._by_pid)
 
     async def launch(self, process: PoolProcess) -> None:
-        """Ask for a process and connect to it."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
+        """Ask for a process and connect to it.
+
+        Raises:
+            OSError: there are no descriptors, or no memory, for it; what was opened goes with the process's `conclude`.
+        """
         if self._relay is None:
             self._relay = Relay(*standard_outputs())
-        await process.connect(ours, self._relay)
-        if self._keeper is None:
-            self._keeper = Keeper(self.setup, News(self._started, self._not_started, self._exited, self._gone))
-        number = next(self._numbers)
-        self._asked_for[number] = process
-        self._keeper.start(number, theirs)
-        theirs.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.setblocking(False)
+            await process.connect(ours, self._relay)
+            if self._keeper is None:
+                self._keeper = Keeper(self.setup, News(self._started, self._not_started, self._exited, self._gone))
+            number = next(self._numbers)
+            self._asked_for[number] = process
+            self._keeper.start(number, theirs)
 
     def prepare(self) -> None:
         """Have what the modules want done before a fork done before the next."""
@@ -85,6 +89,7 @@ class Lifeline:
     def _started(self, number: int, pid: int) -> None:
         process = self._asked_for.pop(number)
         process.pid = pid
+        self.empty.clear()
         self._by_pid[pid] = process
 
     def _not_started(self, number: int, error: str) -> None:

@@ -198,13 +198,22 @@ class Relay:
         self._thread.start()
 
     def open(self) -> tuple[Tail, int, int]:
-        """Return what keeps a new process's output, and its ends of two pipes; they are the caller's to close."""
+        """Return what keeps a new process's output, and its ends of two pipes; they are the caller's to close.
+
+        Raises:
+            OSError: there are no descriptors for them.
+        """
         tail, theirs = Tail(), list[int]()
-        for target in self._targets:
-            ours, writing = os.pipe()
-            os.set_blocking(ours, False)
-            theirs.append(writing)
-            self._order(partial(self._sources.append, Source(ours, target.stream, tail)))
+        try:
+            for target in self._targets:
+                ours, writing = os.pipe()
+                os.set_blocking(ours, False)
+                theirs.append(writing)
+                self._order(partial(self._sources.append, Source(ours, target.stream, tail)))
+        except OSError:
+            for writing in theirs:  # the thread closes our ends when it finds that nobody writes
+                os.close(writing)
+            raise
         return tail, theirs[0], theirs[1]
 
     async def finish(self, tail: Tail) -> None:

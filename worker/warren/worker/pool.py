@@ -1,6 +1,7 @@
 """The pool: runs units of work on processes that it keeps alive, and takes back what must not wait for one."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from warren.events import Events, PoolResized
@@ -135,22 +136,22 @@ class Pool:
         in_place = [look(process, at) for _, process in sorted(self.roster.in_place.items())]
         return (*in_place, *(look(process, at, leaves=True) for process in self.roster.leaving))
 
-    def submit(self, run: Run, work: Work, *, kill_after: float | None = None) -> Assignment:
+    def submit(self, run: Run, work: Work, *, kill_after: float | None = None, kill_at: float = math.inf) -> Assignment:
         """Have a unit run by a process, when one can take it; before that it can be withdrawn, see `take_back`.
 
         Args:
             run: a job, or items of one.
             work: hears what becomes of it.
             kill_after: seconds for one outcome, after which the process is killed.
+            kill_at: when it is killed whatever its outcomes take, by the monotonic clock.
         """
+        may_be_killed = kill_after is not None or kill_at < math.inf
         in_loop = run.unit is None and self.tasks[run.task].is_coroutine
         encoded = b"" if in_loop else encode(run)
-        assignment = Assignment(
-            run, encoded, work, alone=run.unit is not None or kill_after is not None, in_loop=in_loop
-        )
-        if kill_after is not None:
-            why = f"over its kill_after of {kill_after} s"
-            assignment.work = Killable(work, kill_after, lambda: self.ending.kill(assignment, why))
+        assignment = Assignment(run, encoded, work, alone=run.unit is not None or may_be_killed, in_loop=in_loop)
+        if may_be_killed:
+            seconds = math.inf if kill_after is None else kill_after
+            assignment.work = Killable(work, seconds, kill_at, lambda why: self.ending.kill(assignment, why))
         (self._places if in_loop else self._dispatch).put(assignment)
         return assignment
 
@@ -161,6 +162,7 @@ class Pool:
         *,
         on_start: Callable[[], None],
         kill_after: float | None = None,
+        kill_at: float = math.inf,
         among: set[Assignment],
     ) -> None:
         """As `submit`, and wait for its end; cancelled before it is begun, it never is. Meanwhile it is `among` others.
@@ -169,7 +171,7 @@ class Pool:
             ProcessDied: the process ended before the last outcome.
         """
         work = Awaited(on_start, on_ended)
-        assignment = self.submit(run, work, kill_after=kill_after)
+        assignment = self.submit(run, work, kill_after=kill_after, kill_at=kill_at)
         among.add(assignment)
         try:
             await work.done

@@ -108,13 +108,23 @@ class PoolProcess:
         self._silent = asyncio.Event()
 
     async def connect(self, ours: socket.socket, relay: Relay) -> None:
-        """Read and write on our end of the socket pair from now on, and have its output go through the relay."""
-        self.box = BlackBox.shared_over(ours, relay)
-        self.journal = Journal.shared_over(ours)
-        self._turns = Turns.shared_over(ours)
-        await self.loop.share_over(ours)
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: Wire(self._read, self._lost), sock=ours)
+        """Read and write on our end of the socket pair from now on, and have its output go through the relay.
+
+        Raises:
+            OSError: something could not be opened; the rest is closed by `conclude`.
+        """
+        try:
+            self.box = BlackBox.shared_over(ours, relay)
+            self.journal = Journal.shared_over(ours)
+            self._turns = Turns.shared_over(ours)
+            await self.loop.share_over(ours)
+            loop = asyncio.get_running_loop()
+            self._transport, _ = await loop.create_connection(lambda: Wire(self._read, self._lost), sock=ours)
+        except OSError:
+            ours.close()
+            for silent in (self._silent, self.loop.silent):  # nobody will say anything
+                silent.set()
+            raise
 
     @property
     def usable(self) -> bool:

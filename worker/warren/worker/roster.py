@@ -44,6 +44,11 @@ class Roster:
         self.in_place[process.slot] = self.coming.pop(process.slot)
         return old
 
+    @property
+    def finishing(self) -> int:
+        """How many have been replaced and still finish what they run; without those whose slot was given up."""
+        return sum(process.slot in self.in_place for process in self.leaving)
+
     def vacate(self, slot: int) -> list[PoolProcess]:
         """Give up a slot; returns the living processes that had it or came for it."""
         found = (self.in_place.pop(slot, None), self.coming.pop(slot, None))
@@ -89,11 +94,15 @@ class Renewal:
         self.go_on()
 
     def go_on(self) -> None:
-        """Start the next successors, as many as may start at a time."""
+        """Start the next successors, as many as may start at a time, and as long as no more have left than are in place.
+
+        One that leaves may have a job for hours; were its successor replaced meanwhile, and the next, they would pile up.
+        """
         roster = self._roster
         self._old = {old: None for old in self._old if roster.in_place.get(old.slot) is old and old.alive}
         for old in self._old:
-            if len(roster.coming) >= max(1, len(roster.in_place) // _AT_A_TIME):
+            coming, size = len(roster.coming), len(roster.in_place)
+            if coming >= max(1, size // _AT_A_TIME) or coming + roster.finishing >= size:
                 return
             if old.slot not in roster.coming:
                 self._start(old.slot)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from warren.errors import WorkerStartError
-from warren.events import Events, JobProgress, ProcessExited, ProcessStarted
+from warren.events import Events, JobProgress, ProcessExited, ProcessNotStarted, ProcessStarted
 from warren.worker.assignment import Assignment
 from warren.worker.blame import NURSERY_DIED, WIRE_LOST
 from warren.worker.chores import Chores
@@ -75,7 +75,7 @@ class Supervisor:
         """
         self._first = asyncio.get_running_loop().create_future()
         for slot in range(self.size):
-            await self._lifeline.launch(self._enter(slot))
+            await self._launch(self._enter(slot))
         await self._first
 
     def resize(self, size: int) -> None:
@@ -105,13 +105,19 @@ class Supervisor:
     def _start_later(self, slot: int) -> None:
         """Start a process for a slot; for one that works there, a successor."""
         if not self._stopping and slot < self.size:
-            self._chores.do(self._lifeline.launch(self._enter(slot)))
+            self._chores.do(self._launch(self._enter(slot)))
+
+    async def _launch(self, process: PoolProcess) -> None:
+        try:
+            await self._lifeline.launch(process)
+        except OSError as error:
+            self._not_started(process, str(error))
 
     def _enter(self, slot: int) -> PoolProcess:
         hooks = self._hooks
         listeners = Listeners(
             self._process_ready,
-            self._process_broken,
+            self._cannot_load,
             lambda _: self._lifeline.prepare(),
             self._rested,
             hooks.returned,
@@ -125,14 +131,16 @@ class Supervisor:
         return process
 
     def _not_started(self, process: PoolProcess, error: str) -> None:
-        self._process_broken(process, error)
+        self._events.emit(ProcessNotStarted(process.slot, error))
+        process.killed_for = f"cannot be started: {error}"
+        self._fail_start(f"a pool process {process.killed_for}")
         self._chores.do(process.conclude(None))
         self._replace(process)
 
     def _process_ready(self, process: PoolProcess, ready: Ready) -> None:
         if refusal := self._hooks.refusal(process):
             process.ready = False
-            self._process_broken(process, refusal)
+            self._cannot_load(process, refusal)
             self._lifeline.send(process, signal.SIGKILL)
             return
         self.tasks = {info.name: info for info in ready.tasks}
@@ -165,10 +173,14 @@ class Supervisor:
             self._rested(process)
         self._hooks.freed()
 
-    def _process_broken(self, process: PoolProcess, error: str) -> None:
+    def _cannot_load(self, process: PoolProcess, error: str) -> None:
         process.killed_for = f"cannot load its tasks: {error}"
+        self._fail_start(f"cannot load the tasks: {error}")
+
+    def _fail_start(self, why: str) -> None:
+        """Have `start` raise, if no process was ready before."""
         if self._first is not None and not self._first.done():
-            self._first.set_exception(WorkerStartError(f"cannot load the tasks: {error}"))
+            self._first.set_exception(WorkerStartError(why))
 
     def _nursery_gone(self, lost: list[PoolProcess]) -> None:
         """All its processes died with it; their successors have another, after the wait that processes have."""
@@ -176,7 +188,7 @@ class Supervisor:
             return
         self._early_deaths = 0 if any(process.ready for process in lost) else self._early_deaths + 1
         if self._early_deaths >= _EARLY_DEATHS and self._first is not None and not self._first.done():
-            self._first.set_exception(WorkerStartError("the pool's nursery dies as it starts; its messages are above"))
+            self._fail_start("the pool's nursery dies as it starts; its messages are above")
             return
         for process in lost:
             process.killed_for = process.killed_for or NURSERY_DIED
