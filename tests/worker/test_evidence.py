@@ -177,7 +177,7 @@ async def test_stacks_of_all_processes_can_be_asked_for_at_any_moment(scene: Sce
         assert sorted(stacks) == [0, 1, 2]
         assert sum("in _wait_here" in stack for stack in stacks.values()) == 1
         assert sum("in _hang_in_c" in stack for stack in stacks.values()) == 1
-        assert sum("no task runs in it" in stack for stack in stacks.values()) == 1
+        assert sum("in _" not in stack and "no task runs in it" in stack for stack in stacks.values()) == 1
     together = await asyncio.gather(scene.pool.stacks(60), scene.pool.stacks(60))
     assert together[0] == together[1]
     scene.gate.open()

@@ -133,7 +133,7 @@ class Supervisor:
     def _not_started(self, process: PoolProcess, error: str) -> None:
         self._events.emit(ProcessNotStarted(process.slot, error))
         process.killed_for = f"cannot be started: {error}"
-        self._fail_start(f"a pool process {process.killed_for}")
+        _fail_start(self._first, f"a pool process {process.killed_for}")
         self._chores.do(process.conclude(None))
         self._replace(process)
 
@@ -175,12 +175,7 @@ class Supervisor:
 
     def _cannot_load(self, process: PoolProcess, error: str) -> None:
         process.killed_for = f"cannot load its tasks: {error}"
-        self._fail_start(f"cannot load the tasks: {error}")
-
-    def _fail_start(self, why: str) -> None:
-        """Have `start` raise, if no process was ready before."""
-        if self._first is not None and not self._first.done():
-            self._first.set_exception(WorkerStartError(why))
+        _fail_start(self._first, f"cannot load the tasks: {error}")
 
     def _nursery_gone(self, lost: list[PoolProcess]) -> None:
         """All its processes died with it; their successors have another, after the wait that processes have."""
@@ -188,7 +183,7 @@ class Supervisor:
             return
         self._early_deaths = 0 if any(process.ready for process in lost) else self._early_deaths + 1
         if self._early_deaths >= _EARLY_DEATHS and self._first is not None and not self._first.done():
-            self._fail_start("the pool's nursery dies as it starts; its messages are above")
+            _fail_start(self._first, "the pool's nursery dies as it starts; its messages are above")
             return
         for process in lost:
             process.killed_for = process.killed_for or NURSERY_DIED
@@ -215,6 +210,12 @@ class Supervisor:
             self._restart_seconds = min(self._restart_seconds * 2, _RESTART_MAX_SECONDS)
         needed = self.roster.ended(process)
         asyncio.get_running_loop().call_later(wait, self.renewal.fill, process.slot if needed else None)
+
+
+def _fail_start(first: "asyncio.Future[None] | None", why: str) -> None:
+    """Have `start` raise, if no process was ready before."""
+    if first is not None and not first.done():
+        first.set_exception(WorkerStartError(why))
 
 
 def _progress(run: Run, progress: Progress) -> JobProgress:
