@@ -153,6 +153,21 @@ async def test_idle_queues_are_watched_and_what_comes_begins_without_a_question(
 
 
 @scenario
+async def test_a_session_is_open_with_its_first_job_however_long_a_backlog_of_short_ones_lasts() -> None:
+    async with Scene("a", "b", processes=40) as scene:
+        await scene.put(*jobs("a", 300))
+        begin = scene._deliver
+
+        def run_at_once(session: Session, lane: int, delivery: Delivery) -> None:
+            begin(session, lane, delivery)
+            asyncio.get_running_loop().call_soon(scene.end, scene.begun[-1])
+
+        scene.asking._deliver = run_at_once
+        await scene.session()
+        assert 0 < len(scene.begun) < 100
+
+
+@scenario
 async def test_an_idle_worker_asks_nothing() -> None:
     async with Scene("a", "b") as scene:
         session = cast("Counting", await scene.session())

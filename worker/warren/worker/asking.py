@@ -63,12 +63,14 @@ class Asking:
         self._draining = False
         self._feeding = False
         self._settled: asyncio.Future[None] | None = None
-        """Done when a new session has its first jobs, or is watched."""
+        """Done when a new session has its first job, or is watched."""
         self._busy: asyncio.TimerHandle | None = None
         self._chores: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
 
     async def open(self, session: Session) -> None:
-        """Take jobs by a new session; returns when every process has one, or every queue is watched.
+        """Take jobs by a new session; returns when one has begun, when there is no process for any, or when every queue is watched.
+
+        Not when every process has one: with jobs that are short enough, that may never be.
 
         Raises:
             ConnectionLost: it ended before that.
@@ -198,8 +200,10 @@ class Asking:
         full = self._free + self._known.asked <= 0
         if full or any(map(sentinels.holds, filter(self._is_paused, self._queues))):
             sentinels.dismiss_surplus()
-        if self._settled and not self._settled.done() and (full or (idle and sentinels.all_open)):
-            self._settled.set_result(None)
+        if self._settled and not self._settled.done():
+            begun = any(execution.session is self._session for execution in self._working())
+            if begun or full or (idle and sentinels.all_open):
+                self._settled.set_result(None)
 
     def _withdraw(self, sentinels: Sentinels) -> None:
         """No process has been free for a while."""

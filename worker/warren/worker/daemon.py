@@ -189,7 +189,7 @@ class Worker:
         """Build a session, use it until it is lost, build the next: the first and every other by the same way."""
         again = False
         while True:
-            self._session = session = await self._connect(first=not again)
+            session = await self._connect(first=not again)
             self._connected(again=again)
             again, since = True, time.monotonic()
             reason = await asyncio.shield(session.lost)
@@ -224,12 +224,16 @@ class Worker:
         raise AssertionError("tenacity gives up only when told to")
 
     async def _open(self) -> Session:
-        session = await Session.open(self.settings, self.name, self._outlet)
+        self._session = session = await Session.open(self.settings, self.name, self._outlet)
         try:
             await self._control.open(session.inbound)
             await self._pausing.renew(self._outlet, session.names)
             await self._intake.open(session)
-        except BaseException:
+        except Exception:
+            # Jobs may have begun by it. When we are only told to stop, they are drained and `serve` closes it.
+            if session.alive:
+                await session.close()
+            self._intake.lost(session, session.lost.result())
             await session.close()
             raise
         return session

@@ -54,11 +54,18 @@ class Lanes:
         """Consume by a new session."""
         self._session = session
         if not self._draining:
-            await session.open_lanes(self._missing(session), self._take)
+            opening = asyncio.get_running_loop().create_task(session.open_lanes(self._missing(session), self._take))
+            self._chores.add(opening)
+            opening.add_done_callback(self._chores.discard)
+            opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask any more
+            # Goes on when we are told to stop meanwhile, so that `drain` can close it: one half open could not be closed.
+            await asyncio.wait([opening])
+            opening.result()
 
     def balance(self) -> None:
-        """Open the lanes that are missing; close idle ones when far fewer are wanted."""
-        session, wanted = self._session, self._ahead.limit
+        """Open the lanes that are missing; close idle ones when far fewer are wanted, and all of a paused queue."""
+        session, paused = self._session, self._is_paused(self._queue)
+        wanted = 0 if paused else self._ahead.limit
         if self._processes != self._ahead.processes and session is not None and session.alive and not self._draining:
             self._processes = self._ahead.processes
             if self._fit(session):
