@@ -8,7 +8,7 @@ import pytest
 from tests.common.amqp.conftest import side
 from tests.common.amqp.harness import Side, eventually, scenario
 
-from warren.amqp.seam import Connection, Message, StreamAt, StreamStart
+from warren.amqp.seam import Connection, ConnectionLost, Message, StreamAt, StreamStart
 from warren.asking import Asker
 from warren.control import Command, PauseQueue, ResumeQueue
 from warren.events import CommandIgnored, ControlUnavailable, Event, Events
@@ -186,6 +186,14 @@ def test_a_stream_that_is_silent_is_at_its_end_when_an_alarm_keeps_marks_away() 
 
     asyncio.run(asyncio.wait_for(blocked(), 30))
     memory.reset("alarm")
+
+
+@scenario
+async def test_a_mark_that_cannot_be_written_in_time_is_a_loss_after_which_a_worker_tries_again(side: Side) -> None:
+    hearer = Hearer(side, publish_timeout=0.05)
+    async with asking(side), side.connected() as connection, hearer.outlet._opening:
+        with pytest.raises(ConnectionLost, match="in time"):
+            await hearer.control.open(connection)
 
 
 @scenario

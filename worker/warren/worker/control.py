@@ -73,7 +73,7 @@ class Control:
         """Hear what is said from now on, and read what was said before; without the right to it, go on without.
 
         Raises:
-            AmqpError, TimeoutError: not now.
+            AmqpError, TopologyMismatch: not now.
         """
         try:
             unique = uuid.uuid4().hex
@@ -113,7 +113,10 @@ class Control:
     async def _mark(self, reading: "_Reading") -> None:
         message, key = control.mark_message(time.time())
         reading.mark = message.message_id
-        sent = await self._outlet.send(Publish(message, self._names.control, key, mandatory=False))
+        try:
+            sent = await self._outlet.send(Publish(message, self._names.control, key, mandatory=False))
+        except TimeoutError as error:
+            raise ConnectionLost("the mark for the control stream could not be written in time") from error
         sent.add_done_callback(reading.marked)
 
     def _heard(self, delivery: Delivery) -> None:
