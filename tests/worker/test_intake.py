@@ -346,6 +346,22 @@ async def test_of_a_paused_queue_nothing_is_taken_what_runs_goes_on_and_what_wai
 
 
 @scenario
+async def test_a_lane_that_is_about_to_open_when_its_queue_is_paused_does_not_stay_open() -> None:
+    scene = Scene(most=0)
+    session = await scene.session()
+    session.deliver(0, 0)
+    scene.intake.resize(3)  # a third lane opens in the next turn
+    scene.paused.add("default")
+    scene.intake.pauses_changed()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert session.lanes == set()
+    scene.runner.end(0)
+    await asyncio.sleep(0)
+    assert session.lanes == set()
+
+
+@scenario
 async def test_a_session_that_opens_while_its_queue_is_paused_consumes_nothing() -> None:
     scene = Scene()
     scene.paused.add("default")

@@ -76,7 +76,7 @@ class Lanes:
             self._do(session.open_lanes(missing, self._take))
             return
         surplus = max(0, len(session.lanes) - len(session.closing) - wanted)
-        idle = session.lanes - session.closing - set(self._occupied())
+        idle = session.lanes - session.closing - set(() if paused else self._occupied())
         if closable := sorted(idle, reverse=True)[:surplus]:
             self._do(self._close(session, set(closable)))
 
