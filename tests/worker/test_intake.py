@@ -9,6 +9,7 @@ from tests.support import eventually_async
 from tests.worker.test_settle import FakeOutlet, scenario, true_of
 
 from warren.amqp.seam import Delivery, Message, Settle, cancelled
+from warren.control import Held
 from warren.events import Events
 from warren.job import Job, from_message
 from warren.shares import Share
@@ -71,6 +72,7 @@ class FakeRunner:
     def __init__(self, processes: int) -> None:
         self.begun: list[str] = []
         self.told_to_end: list[float] = []
+        self.taken_back = 0
         self.pool = self
         self._free = processes
         self._waiting: list[tuple[Assignment, Execution, Job, Then]] = []
@@ -87,6 +89,7 @@ class FakeRunner:
 
     def take_back(self) -> None:
         """Nothing lies anywhere."""
+        self.taken_back += 1
 
     def cancel(self, assignment: Assignment, grace: float) -> None:
         """As a pool: what has not begun never does; what runs ends when the test says so."""
@@ -396,3 +399,13 @@ async def test_a_job_that_has_its_outcome_cannot_be_cancelled_any_more_unless_it
     held = scene.intake.cancel(lambda _: True)
     assert (held.running, held.withdrawn, held.ended, held.retried) == ((), (), ("0",), ("1",))
     assert scene.runner.told_to_end == []
+
+
+@scenario
+async def test_a_cancellation_of_jobs_that_are_elsewhere_leaves_what_waits_here_alone() -> None:
+    scene = Scene(most=4)
+    session = await scene.session()
+    for number in range(4):
+        session.deliver(number, number)
+    assert scene.intake.cancel(lambda _: False) == Held()
+    assert scene.runner.taken_back == 0

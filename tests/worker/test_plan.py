@@ -60,6 +60,13 @@ def again(plan: Plan) -> tuple[Publish, Job] | None:
 # --- one job ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_job_whose_worker_was_lost_is_tried_again_be_it_at_once() -> None:
+    for crashes in (1, 2, 5):
+        lost = planner().lost(replace(JOB, crashes=crashes), NOW)
+        assert lost.retry_in is not None
+        assert (lost.retry_in == 0.0) == (crashes == 1)
+
+
 @pytest.mark.parametrize(
     ("outcome", "state", "reason"),
     [

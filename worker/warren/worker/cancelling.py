@@ -48,6 +48,8 @@ class Cancelling:
 
     def _is_cancelled(self, execution: Execution) -> bool:
         """What is read again after a reconnect may be older than a replay of the job."""
+        if not execution.task:
+            return False  # no job, but a message that is being buried
         job = self._runner.accept(execution.delivery.message, execution.queue)
         if not isinstance(job, Job):
             return False

@@ -70,6 +70,8 @@ class Conduct:
     def cancel(self, touches: Callable[[Execution], bool]) -> Held:
         """Have cancelled executions end: what has not begun at once, what runs as soon as it can; and tell what there were."""
         found = [execution for execution in self.working if touches(execution)]
+        if not found:
+            return Held()
         ended = [execution for execution in found if execution.plan is not None]
         retried = {
             execution for execution in ended if execution.plan is not None and execution.plan.retry_in is not None

@@ -117,7 +117,7 @@ class Planner:
     def lost(self, job: Job, now: float) -> Plan:
         """Plan for a job with which a worker was lost, and which is charged with that already: the same attempt again."""
         wait = crash_delay(job.crashes, self.jitter) if job.crashes > 1 else 0.0
-        return Plan("crashed", (self._retry(job, wait, now),))
+        return Plan("crashed", (self._retry(job, wait, now),), retry_in=wait)
 
     def refused(self, message: Message, queue: str, reason: str, detail: str, now: float) -> Plan:
         """Plan for a message that is no job at all."""
