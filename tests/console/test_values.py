@@ -1,12 +1,14 @@
 """Values on the command line."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import pytest
 
-from warren.console.values import json_object, json_or_text, moment
+from warren.console import cli
+from warren.console.values import finite, json_object, json_or_text, moment
 
 CONTEXT, PARAMETER = click.Context(click.Command("x")), click.Option(["--x"])
 
@@ -44,3 +46,27 @@ def test_a_moment_is_iso_8601() -> None:
     assert moment(CONTEXT, PARAMETER, None) is None
     with pytest.raises(click.BadParameter, match="no moment"):
         moment(CONTEXT, PARAMETER, "tomorrow")
+
+
+def test_a_number_of_seconds_is_finite() -> None:
+    assert [finite(CONTEXT, PARAMETER, number) for number in (1.5, -2.0, None)] == [1.5, -2.0, None]
+    for wrong in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(click.BadParameter, match="no number of finite size"):
+            finite(CONTEXT, PARAMETER, wrong)
+
+
+def test_every_option_that_takes_a_number_with_a_fraction_wants_a_finite_one() -> None:
+    options = list(_options(cli.cli))
+    assert len(options) > 5
+    assert [option.name for option in options if option.callback is not finite] == []
+
+
+def _options(command: click.Command) -> Iterator[click.Parameter]:
+    for option in command.params:
+        if isinstance(option.type, click.types.FloatParamType):
+            yield option
+    if isinstance(command, click.Group):
+        for name in command.list_commands(CONTEXT):
+            found = command.get_command(CONTEXT, name)
+            assert found is not None
+            yield from _options(found)

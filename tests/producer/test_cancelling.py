@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from tests.producer.hands import NAMES, Hands, done, double, ended, nothing, settings, silent
+from tests.producer.hands import NAMES, NOW, Hands, done, double, ended, nothing, published_while_away, settings, silent
 from tests.support import eventually
 
 from warren import control, topology
 from warren.amqp import memory
-from warren.amqp.seam import Delivery, Message, Settle, StreamStart
+from warren.amqp.seam import Delivery, Message, Settle, StreamFrom, StreamStart
 from warren.control import CancelJobs, CancelTask, Command, Held, PauseQueue, Reply, ResultsTold
-from warren.errors import BrokerBlocked, JobCancelled, MapFailed, ResultTimeout
+from warren.errors import BrokerBlocked, JobCancelled, MapFailed, ResultError, ResultTimeout, WrongUse
 from warren.job import Job, new_id
 from warren.producer import AsyncProducer, Cancellation, Producer
 from warren.producer.cancelling import gathered, judge
 from warren.producer.io_thread import IoThread
+from warren.producer.listening import beginning
 from warren.states import FINAL, JobState
 
 SILENCE = 0.05
@@ -284,6 +285,77 @@ def test_a_connection_lost_meanwhile_is_rebuilt_and_the_tombstone_said_again(
     with Answerer(memory_broker, lose_it):
         assert handle.cancel(SILENCE) is Cancellation.CANCELLED
     assert lost
+
+
+def test_of_a_job_that_may_have_ended_unheard_nothing_is_claimed_where_the_results_cannot_be_read(
+    memory_broker: str, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread(*_: object) -> Any:
+        asked_before.append(len(worker.heard))
+        raise ResultError("too many of them")
+
+    asked_before: list[int] = []
+    with Hands(memory_broker, nothing) as hands:
+        handle = producer.enqueue(double, 21)
+        (job,) = hands.took(1)
+        published_while_away(memory_broker, done(job, 42), job)
+    with monkeypatch.context() as patching, Answerer(memory_broker, lambda _: Held()) as worker:
+        patching.setattr(producer._host.client._listener, "find_all", unread)
+        assert handle.cancel(SILENCE) is Cancellation.UNKNOWN
+        assert asked_before == [1], "the tombstone stands before anybody looks whether the job has ended"
+        assert handle._slot.result is None
+    assert handle.result(30) == 42
+    assert len(kept(memory_broker, NAMES.results, 2)) == 2, "the result, and that nobody holds the job"
+
+
+def test_of_a_job_that_ended_unheard_the_result_that_is_kept_tells(memory_broker: str, producer: Producer) -> None:
+    with Hands(memory_broker, nothing) as hands:
+        handle = producer.enqueue(double, 21)
+        (job,) = hands.took(1)
+        published_while_away(memory_broker, done(job, 42), job)
+    assert handle.cancel(SILENCE) is Cancellation.ALREADY_DONE
+    assert handle.result(0) == 42
+
+
+def test_a_job_that_may_have_ended_unheard_does_not_end_because_somebody_else_says_that_nobody_holds_it(
+    memory_broker: str, producer: Producer
+) -> None:
+    with Hands(memory_broker, nothing):
+        handle = producer.enqueue(double, 21)
+        memory.drop(memory_broker)
+    producer.enqueue(double, 1)  # which connects anew
+    heard = producer.enqueue(double, 2)
+    with Producer(settings(memory_broker)) as elsewhere:
+        elsewhere.cancel_many([handle.id, heard.id], timeout=SILENCE)
+    with pytest.raises(JobCancelled):
+        heard.result(30)
+    with pytest.raises(ResultTimeout):
+        handle.result(SILENCE)
+
+
+@pytest.mark.parametrize(("job_id", "reason"), [("\udcff", "why"), ("an-id", "\udcff")])
+def test_what_is_no_text_is_refused_before_anything_is_sent(producer: Producer, job_id: str, reason: str) -> None:
+    with pytest.raises(WrongUse, match="no text in UTF-8"):
+        producer.cancel(job_id, timeout=SILENCE, reason=reason)
+    with pytest.raises(WrongUse, match="no text in UTF-8"):
+        producer.cancel_task(job_id, timeout=SILENCE, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "start"),
+    [
+        ("018bcfe5-6800-7000-8000-000000000000", StreamFrom(1_699_999_999)),
+        ("00000000-0000-7fff-8fff-ffffffffffff", StreamStart.FIRST),
+        ("ffffffff-ffff-7fff-8fff-ffffffffffff", StreamStart.FIRST),
+        ("018bd50b-c400-7000-8000-000000000000", StreamFrom(1_700_086_399)),
+        ("018bd50b-c7e8-7000-8000-000000000000", StreamStart.FIRST),
+        ("by hand", StreamStart.FIRST),
+    ],
+)
+def test_results_are_looked_for_from_the_moment_that_an_id_tells_if_it_can_have_been(
+    job_id: str, start: StreamFrom | StreamStart
+) -> None:
+    assert beginning(job_id, NOW) == start
 
 
 # --- asyncio ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Kinds of values on the command line, beyond click's own: callbacks of its parameters."""
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -34,3 +35,10 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
         return None if text is None else datetime.fromisoformat(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no moment such as 2030-12-24T18:00:00+01:00") from error
+
+
+def finite(_: click.Context, __: click.Parameter, number: float | None) -> float | None:
+    """Take a number that can be reckoned with."""
+    if number is not None and not math.isfinite(number):
+        raise click.BadParameter(f"{number} is no number of finite size")
+    return number

@@ -15,7 +15,7 @@ from warren import control, result
 from warren.amqp.seam import AmqpError, ConnectionLost
 from warren.asking import Asker, publish_until_taken
 from warren.control import CancelJobs, CancelTask, Command, Held, NotUnderstood, Reply, ResultsTold
-from warren.errors import BrokerBlocked, BrokerUnavailable, PublishRefused, ResultError
+from warren.errors import BrokerBlocked, BrokerUnavailable, PublishRefused, ResultError, WrongUse
 from warren.job import Body, Job
 from warren.producer.core import AnyTask
 from warren.producer.inbox import AnySlot, ChunkSlot, Known
@@ -103,17 +103,23 @@ class Canceller:
 
         Raises:
             PublishError: the tombstones may not be there.
+            WrongUse: an id, or the reason, is no text.
         """
+        _check_text(reason, *(slot.job.id for slot in slots))
         best = {slot.job.id: self._best(slot) for slot in slots}
-        await self._look_up([slot for slot in best.values() if not slot.complete])
+        await self._look_up([slot for slot in best.values() if not slot.complete and not self._is_ours(slot.job)])
         answers = {job_id: Cancellation.ALREADY_DONE for job_id, slot in best.items() if slot.complete}
         left = {job_id: slot for job_id, slot in best.items() if job_id not in answers}
         if not left:
             return answers
         command = CancelJobs(tuple(left), time.time(), reason)
         held = gathered(await self._say(command, seconds, lambda replies: _all_in(left, gathered(replies))))
+        # After the tombstones: what has not begun now never will, so that what is found is all there is to know.
+        found = await self._look_up([slot for slot in left.values() if self._is_ours(slot.job) and not slot.complete])
         for job_id, slot in left.items():
-            answers[job_id] = judge(job_id, held, enqueued=self._is_ours(slot.job), final=_final(slot))
+            known = job_id in found or self._listener.hears(slot)
+            final = _final(slot) or found.get(job_id)
+            answers[job_id] = judge(job_id, held, enqueued=known and self._is_ours(slot.job), final=final)
         await self._tell(left, answers, held, reason)
         return {job_id: answers[job_id] for job_id in best}
 
@@ -122,8 +128,10 @@ class Canceller:
 
         Raises:
             PublishError: the tombstone may not be there.
+            WrongUse: the name, or the reason, is no text.
         """
         name = task if isinstance(task, str) else task.name
+        _check_text(reason, name)
         command = CancelTask(name, time.time(), reason)
         replies = await self._say(command, seconds, lambda _: False)
         held = gathered(replies)
@@ -139,13 +147,18 @@ class Canceller:
         """Whether this producer enqueued it, and its result comes here."""
         return job.wants_result and job.reply_to == self._listener.reply_key
 
-    async def _look_up(self, slots: Sequence[AnySlot]) -> None:
-        """Have the final results of what may have ended without our hearing it."""
+    async def _look_up(self, slots: Sequence[AnySlot]) -> dict[str, JobState | None]:
+        """Have the final results of what may have ended without our hearing it; return those jobs' states, where they are known."""
         ids = {slot.job.id for slot in slots if not self._listener.hears(slot)}
-        if ids:
-            with suppress(ResultError):  # without the right to read them nothing is known of them
-                for found in (await self._listener.find_all(self._link, ids)).values():
-                    self._listener.inbox.put(found)
+        if not ids:
+            return {}
+        try:
+            found = await self._listener.find_all(self._link, ids)
+        except ResultError:  # no right to read them, or more of them than can be read in time
+            return {}
+        for one in found.values():
+            self._listener.inbox.put(one)
+        return dict.fromkeys(ids) | {job_id: one.state for job_id, one in found.items()}
 
     async def _say(self, command: Command, seconds: float, enough: Callable[[Sequence[Reply]], bool]) -> list[Reply]:
         limit = self._link.settings.publish_timeout
@@ -218,6 +231,15 @@ class Canceller:
             # After the results: a worker that dies in between tells them twice rather than never.
             message, key = control.command_message(ResultsTold(tuple(told.id for _, told in results)), time.time())
             await publish_until_taken(connection, message, names.control, key)
+
+
+def _check_text(*texts: str) -> None:
+    """Refuse what cannot be sent: a word of the command line may come from any bytes."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise WrongUse(f"{text!r:.200} cannot be sent: it is no text in UTF-8") from error
 
 
 def _all_in(ids: Collection[str], held: Held) -> bool:

@@ -15,6 +15,7 @@ from warren.amqp.seam import (
     Message,
     Settle,
     StreamFrom,
+    StreamOffset,
     StreamStart,
 )
 from warren.errors import ResultError
@@ -25,6 +26,8 @@ from warren.states import FINAL, JobState
 from warren.topology import Binding, Queue
 
 _STREAM_PREFETCH = 500
+_FAST_CLOCK_SECONDS = 86_400.0
+"""So far ahead another machine's clock may be."""
 
 
 class Listener:
@@ -110,9 +113,9 @@ class Listener:
                 self._end_unheld(job_id, unheld.reason)
 
     def _end_unheld(self, job_id: str, reason: str) -> None:
-        """Have a cancelled job end here that no worker runs, if we know that there is such a job."""
+        """Have a cancelled job end here that no worker runs, if we know that there is such a job, and that it has not ended."""
         for slot in self.inbox.slots_of(job_id):
-            if slot.job.wants_result and slot.job.reply_to == self.reply_key and not slot.complete:
+            if slot.job.wants_result and self.hears(slot) and not slot.complete:
                 job, cancelled = slot.job, JobState.CANCELLED
                 self.inbox.put(result.Result(job.id, job.task, job.queue, cancelled, 0, time.time(), reason=reason))
                 return
@@ -139,12 +142,18 @@ def _oldest(ids: Collection[str]) -> str:
     return min(ids, key=lambda job_id: id_time(job_id) or 0.0)
 
 
+def beginning(job_id: str, now: float) -> StreamOffset:
+    """Return where in the stream there may be something of a job; its id says it, unless it is one that nobody can have made."""
+    moment = id_time(job_id)
+    made = moment is not None and 1 <= moment <= now + _FAST_CLOCK_SECONDS
+    return StreamFrom(int(moment) - 1) if moment is not None and made else StreamStart.FIRST
+
+
 @asynccontextmanager
 async def _reading(
     session: Session, results: str, since_id: str, take: Callable[[Delivery], None]
 ) -> AsyncIterator[None]:
-    moment = id_time(since_id)
-    offset = StreamFrom(int(moment) - 1) if moment is not None else StreamStart.FIRST
+    offset = beginning(since_id, time.time())
     try:
         reader = await session.connection.consume(results, take, prefetch=_STREAM_PREFETCH, offset=offset)
     except ChannelRefused as error:

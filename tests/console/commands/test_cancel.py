@@ -78,3 +78,24 @@ def test_where_no_broker_answers_nothing_is_claimed(alone: Warren) -> None:
     done = alone("cancel", new_id())
     assert done.returncode == 1
     assert "no broker could be reached" in done.stderr
+
+
+def test_what_nobody_can_have_as_an_id_is_unknown_or_refused_in_one_line(warren: Warren) -> None:
+    odd = ["ffffffff-ffff-7fff-8fff-ffffffffffff", "00000000-0000-7fff-8fff-ffffffffffff"]
+    assert warren.json("cancel", *odd, "--wait", "0.1", code=8) == [{"id": one, "answer": "unknown"} for one in odd]
+    for arguments in (["\udcff"], ["an-id", "--reason", "\udcff"], ["--task", "\udcff", "--yes"]):
+        done = warren("cancel", *arguments)
+        assert done.returncode == 2
+        assert done.stderr == "error: '\\udcff' cannot be sent: it is no text in UTF-8\n"
+
+
+def test_a_time_to_wait_is_a_number(alone: Warren) -> None:
+    for arguments in (
+        ["cancel", "an-id", "--wait", "nan"],
+        ["workers", "list", "--since", "nan"],
+        ["result", "x", "--wait", "inf"],
+    ):
+        done = alone(*arguments)
+        assert done.returncode == 2
+        assert "is no number of finite size" in done.stderr
+        assert "bug" not in done.stderr

@@ -11,6 +11,7 @@ from warren.console.broker import producing
 from warren.console.failing import ALREADY_DONE, UNKNOWN
 from warren.console.invocation import Command, Invocation, pass_invocation
 from warren.console.output import emit, iso, plural, say
+from warren.console.values import finite
 from warren.producer import Cancellation, TaskCancellation
 from warren.settings import Settings
 
@@ -30,6 +31,7 @@ _CODES = {Cancellation.ALREADY_DONE: ALREADY_DONE, Cancellation.UNKNOWN: UNKNOWN
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
+    callback=finite,
     default=2.0,
     show_default=True,
     metavar="SECONDS",

@@ -15,6 +15,7 @@ from warren.console.failing import FAILED, NotFound
 from warren.console.invocation import Group, Invocation, pass_invocation
 from warren.console.output import emit, plural, say, shortened, table
 from warren.console.progress import progress
+from warren.console.values import finite
 from warren.dead_letter import DeadLetter
 from warren.settings import Settings
 from warren.topology import Names
@@ -142,7 +143,9 @@ def _missing(letter_id: str) -> str:
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every one, or with filters every one that fits them.")
 @filters
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N in a second.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), callback=finite, metavar="N", help="At most N in a second."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @pass_invocation
 def replay(

@@ -8,7 +8,7 @@ import click
 from warren.console.broker import producing
 from warren.console.invocation import Command, Invocation, pass_invocation
 from warren.console.output import as_line, emit
-from warren.console.values import each_json_or_text, json_object, moment
+from warren.console.values import each_json_or_text, finite, json_object, moment
 from warren.task import NamedTask, named
 
 
@@ -19,13 +19,19 @@ from warren.task import NamedTask, named
     "--kwargs", callback=json_object, default="{}", metavar="JSON", help="Keyword arguments, as a JSON object."
 )
 @click.option("--queue", "-q", help="Where it waits; `default` by default, also when the task was declared on another.")
-@click.option("--delay", type=float, metavar="SECONDS", help="Wait before it is queued.")
+@click.option("--delay", type=float, callback=finite, metavar="SECONDS", help="Wait before it is queued.")
 @click.option("--at", callback=moment, metavar="ISO", help="The moment to queue it, ISO 8601 with a time zone.")
-@click.option("--expires", type=float, metavar="SECONDS", help="By when it must have started.")
-@click.option("--deadline", type=float, metavar="SECONDS", help="By when it must have ended, all attempts together.")
+@click.option("--expires", type=float, callback=finite, metavar="SECONDS", help="By when it must have started.")
+@click.option(
+    "--deadline",
+    type=float,
+    callback=finite,
+    metavar="SECONDS",
+    help="By when it must have ended, all attempts together.",
+)
 @click.option("--priority", type=int, metavar="0-9", help="Higher first, where the broker can.")
 @click.option("--no-result", is_flag=True, help="Nobody will ask for its result.")
-@click.option("--wait", type=float, metavar="SECONDS", help="Wait for the result and print it.")
+@click.option("--wait", type=float, callback=finite, metavar="SECONDS", help="Wait for the result and print it.")
 @pass_invocation
 def command(
     invocation: Invocation,

@@ -10,7 +10,7 @@ from warren.console.broker import producing
 from warren.console.invocation import Command, Invocation, pass_invocation
 from warren.console.output import emit, say
 from warren.console.progress import progress
-from warren.console.values import json_object, json_or_text
+from warren.console.values import finite, json_object, json_or_text
 from warren.errors import MapFailed, ResultError, ResultTimeout
 from warren.producer import MapHandle, Producer
 from warren.task import NamedTask, named
@@ -39,7 +39,9 @@ class MapUnfinished(ResultTimeout):
     metavar="JSON",
     help="Keyword arguments of every item, as a JSON object.",
 )
-@click.option("--wait", type=float, metavar="SECONDS", help="For all results together; for ever by default.")
+@click.option(
+    "--wait", type=float, callback=finite, metavar="SECONDS", help="For all results together; for ever by default."
+)
 @pass_invocation
 def command(
     invocation: Invocation,

@@ -9,6 +9,7 @@ from warren.console.broker import producing
 from warren.console.failing import code, document, message
 from warren.console.invocation import Command, Invocation, pass_invocation
 from warren.console.output import as_line, emit, iso, say
+from warren.console.values import finite
 from warren.errors import JobCancelled, JobExpired, JobFailed, ResultError, ResultTimeout
 from warren.result import Result
 from warren.states import JobState
@@ -28,7 +29,7 @@ class NoResultYet(ResultTimeout):
 
 @click.command("result", cls=Command)
 @click.argument("job_id", metavar="ID")
-@click.option("--wait", type=float, metavar="SECONDS", help="Wait for it so long at most.")
+@click.option("--wait", type=float, callback=finite, metavar="SECONDS", help="Wait for it so long at most.")
 @pass_invocation
 def command(invocation: Invocation, job_id: str, wait: float | None) -> int:
     """Print what the job ID returned, or tell what else became of it. Results are kept for a day.

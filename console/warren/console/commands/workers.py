@@ -17,6 +17,7 @@ from warren.console.fleet import Member
 from warren.console.invocation import Group, Invocation, pass_invocation
 from warren.console.output import emit, fields, printable, say, table
 from warren.console.steering import Answers
+from warren.console.values import finite
 from warren.control import NotUnderstood, Reply
 from warren.errors import WarrenError
 from warren.settings import Settings
@@ -47,6 +48,7 @@ def since(function: F) -> F:
     return click.option(
         "--since",
         type=click.FloatRange(min=1, max=_MOST_SECONDS),
+        callback=finite,
         default=SINCE_SECONDS,
         metavar="SECONDS",
         help=f"Whoever said something in so many; {SINCE_SECONDS:g} by default, {_MOST_SECONDS:g} at most.",
