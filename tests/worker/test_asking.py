@@ -12,7 +12,7 @@ from tests.support import eventually_async
 from tests.worker.test_settle import scenario
 
 from warren.amqp import memory
-from warren.amqp.seam import Connection, ConnectionLost, Delivery, Message, Settle, missing
+from warren.amqp.seam import Connection, ConnectionLost, Delivery, Message, Settle, Subscription, missing
 from warren.shares import Share, shares
 from warren.topology import Names, everything
 from warren.worker.asking import Asking
@@ -112,9 +112,14 @@ class Scene:
 
 
 class Counting(Session):
-    """A session that counts its questions."""
+    """A session that counts its questions and its sentinels."""
 
     asked = 0
+    consumed = 0
+
+    async def consume(self, queue: str, on_delivery: Callable[[Delivery], None]) -> Subscription:
+        self.consumed += 1
+        return await super().consume(queue, on_delivery)
 
     async def get(self, queue: str) -> Delivery | None:
         self.asked += 1
@@ -336,6 +341,57 @@ async def test_what_was_brought_goes_back_when_its_queue_is_paused() -> None:
 
         async def back() -> bool:
             return await scene.ready("b") == 1 and await scene.consumers() == [1, 0]
+
+        await eventually(back)
+        assert scene.begun == ["a0"]
+
+
+@scenario
+async def test_while_something_of_a_paused_queue_goes_back_the_other_queues_are_watched_as_ever() -> None:
+    async with Scene("a", "b", "c", processes=1) as scene:
+        session = cast("Counting", await scene.session())
+        await scene.put("a0", "b0")
+        await in_a_few_turns(lambda: scene.begun == ["a0"] and scene.holds("b"))
+        before = session.consumed
+        scene.paused.add("b")
+        scene.end("a0")
+
+        async def back() -> bool:
+            return await scene.ready("b") == 1 and await scene.consumers() == [1, 0, 1]
+
+        await eventually(back)
+        assert session.consumed - before <= 2
+
+
+@scenario
+async def test_what_is_near_its_delivery_limit_goes_back_all_the_same_when_its_queue_is_paused() -> None:
+    async with Scene("a", "b", processes=1) as scene:
+        await scene.session()
+        await scene.put("a0")
+        await in_a_few_turns(lambda: scene.begun == ["a0"])
+        await scene.put("b0", returned=10)
+        await in_a_few_turns(lambda: scene.holds("b"))
+        scene.paused.add("b")
+        scene.end("a0")
+
+        async def back() -> bool:
+            return await scene.ready("b") == 1
+
+        await eventually(back)
+
+
+@scenario
+async def test_what_was_being_asked_for_goes_back_when_its_queue_is_paused_meanwhile() -> None:
+    async with Scene("a=9", "b", processes=1) as scene:
+        await scene.put("a0", "a1")
+        await scene.session()
+        scene.end("a0")  # which asks for the next
+        assert scene.asking._known.asked == 1
+        scene.paused.add("a")
+        scene.asking.close_all_but((), lambda: None)
+
+        async def back() -> bool:
+            return not scene.holds("a") and await scene.ready("a") == 1 and await scene.consumers() == [0, 1]
 
         await eventually(back)
         assert scene.begun == ["a0"]

@@ -79,7 +79,7 @@ class Asking:
             return
         self._session = session
         self._known = Known(self._queues, self._order.rest_seconds)
-        self._sentinels = Sentinels(session, self._queues, self._lanes, self._news)
+        self._sentinels = Sentinels(session, self._queues, self._lanes, self._news, is_paused=self._is_paused)
         self._settled = settled = asyncio.get_running_loop().create_future()
         self._feed()
         await asyncio.wait([settled, session.lost], return_when=asyncio.FIRST_COMPLETED)
@@ -181,7 +181,7 @@ class Asking:
         known.answered(pick.queue, time.monotonic(), has_jobs=delivery is not None)
         if delivery is None:
             self._order.undo(pick)
-        elif self._draining:
+        elif self._draining or self._is_paused(pick.queue):
             sentinels.hold(pick.queue, delivery, _REQUESTED)
         else:
             self._deliver(session, _REQUESTED, delivery)
@@ -198,8 +198,10 @@ class Asking:
         elif sentinels.posted and self._busy is None:
             self._busy = asyncio.get_running_loop().call_later(HORIZON_SECONDS, self._withdraw, sentinels)
         full = self._free + self._known.asked <= 0
-        if full or any(map(sentinels.holds, filter(self._is_paused, self._queues))):
+        if full:
             sentinels.dismiss_surplus()
+        elif any(map(sentinels.holds, filter(self._is_paused, self._queues))):
+            sentinels.return_soon()
         if self._settled and not self._settled.done():
             begun = any(execution.session is self._session for execution in self._working())
             if begun or full or (idle and sentinels.all_open):

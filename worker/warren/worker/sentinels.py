@@ -93,14 +93,22 @@ class Sentinels:
         queues: by their names in settings.
         lanes: numbers for them.
         on_news: called with its queue's name when one has brought something, is open, or cannot be opened.
+        is_paused: tells of a queue that nothing of it may begin now.
     """
 
     def __init__(
-        self, session: Session, queues: Iterable[str], lanes: "itertools.count[int]", on_news: Callable[[str], None]
+        self,
+        session: Session,
+        queues: Iterable[str],
+        lanes: "itertools.count[int]",
+        on_news: Callable[[str], None],
+        *,
+        is_paused: Callable[[str], bool],
     ) -> None:
         self._session = session
         self._lanes = lanes
         self._on_news = on_news
+        self._is_paused = is_paused
         self._posted: dict[str, Sentinel] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._held: dict[str, deque[Held]] = {queue: deque() for queue in queues}
@@ -157,8 +165,12 @@ class Sentinels:
         """When there is something that cannot begin, withdraw all, and have it go back if that lasts."""
         if any(self._held.values()):
             self.withdraw()
-            if self._overdue is None:
-                self._overdue = asyncio.get_running_loop().call_later(HORIZON_SECONDS, self._return_overdue)
+            self.return_soon()
+
+    def return_soon(self) -> None:
+        """Have what does not begin in time go back."""
+        if self._overdue is None:
+            self._overdue = asyncio.get_running_loop().call_later(HORIZON_SECONDS, self._return_overdue)
 
     def return_all(self) -> None:
         """Give back whatever has not begun."""
@@ -173,7 +185,8 @@ class Sentinels:
         for queue, all_held in self._held.items():
             kept = deque[Held]()
             for held in all_held:
-                if not may_be_returned(held.delivery):
+                # What is near its delivery limit waits until it can begin; of a paused queue, that may be never.
+                if not may_be_returned(held.delivery) and not self._is_paused(queue):
                     kept.append(held)
                 elif held.since <= due and (held.sentinel is None or held.sentinel.closed):
                     self._session.settle(held.delivery, Settle.GIVE_BACK)
