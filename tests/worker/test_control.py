@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from tests.common.amqp.conftest import side
 from tests.common.amqp.harness import Side, eventually, scenario
 
-from warren.amqp.seam import Connection, ConnectionLost, Message, StreamAt, StreamStart
+from warren.amqp.seam import ChannelRefused, Connection, ConnectionLost, Message, StreamAt, StreamStart
 from warren.asking import Asker
 from warren.control import Command, PauseQueue, ResumeQueue
 from warren.events import CommandIgnored, ControlUnavailable, Event, Events
@@ -168,6 +169,22 @@ async def test_where_there_is_no_control_and_nobody_declares_it_a_worker_goes_on
         assert [type(event) for event in hearer.events] == [ControlUnavailable]
         assert not connection.lost.done()
     await hearer.outlet.close()
+
+
+@scenario
+async def test_a_broker_that_cannot_reach_its_control_just_now_is_asked_again_by_whoever_does_not_declare(
+    side: Side,
+) -> None:
+    class Starting:
+        async def declare(self, *_: object) -> None:
+            raise ChannelRefused(
+                404, "NOT_FOUND - home node 'a@b' of durable queue 'c' in vhost '/' is down or inaccessible"
+            )
+
+    hearer = Hearer(side, declare=False)
+    with pytest.raises(ChannelRefused, match="inaccessible"):
+        await hearer.control.open(cast("Connection", Starting()))
+    assert hearer.events == []
 
 
 def test_a_stream_that_is_silent_is_at_its_end_when_an_alarm_keeps_marks_away() -> None:

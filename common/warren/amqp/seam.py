@@ -330,3 +330,8 @@ class ChannelRefused(AmqpError):
         A 404 passes: a broker that starts or stops says it of queues whose node is "down or inaccessible".
         """
         return self.code in {403, 406}
+
+    @property
+    def absent(self) -> bool:
+        """Whether it is sure that a queue or exchange is not there, and not only its node just now."""
+        return self.code == 404 and any(said in self.text for said in ("no queue '", "no exchange '"))  # noqa: PLR2004

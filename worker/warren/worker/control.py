@@ -41,7 +41,7 @@ Answer = msgspec.Struct | None
 _Place = tuple[int, str]
 
 _PREFETCH = 500
-_NOT_FOUND, _FORBIDDEN = 404, 403
+_FORBIDDEN = 403
 
 
 class Control:
@@ -81,8 +81,8 @@ class Control:
             await inbound.consume(self._names.hears(unique), self._heard, no_ack=True)
             await self._catch_up(inbound)
         except ChannelRefused as refused:
-            # Where nobody declares, what is missing stays so; else it is a broker that starts or stops.
-            if refused.code != _FORBIDDEN and (self._declares or refused.code != _NOT_FOUND):
+            # Where nobody declares, what is missing stays so; any other 404 is said by a broker that starts or stops.
+            if refused.code != _FORBIDDEN and (self._declares or not refused.absent):
                 raise
             self._events.emit(ControlUnavailable(str(refused)))
 
