@@ -57,8 +57,8 @@ class FakeSession:
         self.lanes.difference_update(lanes)
         self.closing.difference_update(lanes)
 
-    def deliver(self, lane: int, number: int, delivery_count: int = 0) -> None:
-        self._consumers[lane](delivery(number, delivery_count))
+    def deliver(self, lane: int, number: int, delivery_count: int = 0, task: str = "m:f") -> None:
+        self._consumers[lane](delivery(number, delivery_count, task))
 
     def settle(self, given: Delivery, how: Settle) -> bool:
         if self.alive:
@@ -67,14 +67,15 @@ class FakeSession:
 
 
 class FakeRunner:
-    """Runs so many jobs at a time, until it is told that they end."""
+    """Runs so many jobs at a time, until it is told that they end; and so many coroutines, those of the task `m:c`."""
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, ahead: ReadAhead, places: int = 0) -> None:
         self.begun: list[str] = []
         self.told_to_end: list[float] = []
         self.taken_back = 0
         self.pool = self
-        self._free = processes
+        self._ahead = ahead
+        self._free = {False: processes, True: places}
         self._waiting: list[tuple[Assignment, Execution, Job, Then]] = []
         self._running: dict[str, tuple[Execution, Then]] = {}
 
@@ -82,7 +83,8 @@ class FakeRunner:
         return from_message(message, queue, 0.0)
 
     def start(self, execution: Execution, job: Job, then: Then) -> Assignment:
-        assignment = Assignment(cast("Any", job), b"", cast("Any", None), alone=False)
+        in_loop = job.task == "m:c"
+        assignment = Assignment(cast("Any", job), b"", cast("Any", None), alone=False, in_loop=in_loop)
         self._waiting.append((assignment, execution, job, then))
         self._go_on()
         return assignment
@@ -103,16 +105,21 @@ class FakeRunner:
 
     def end(self, number: int) -> None:
         execution, then = self._running.pop(str(number))
-        self._free += 1
+        self._free[execution.task == "m:c"] += 1
+        self._ahead.entered(self._ahead.in_places - (execution.task == "m:c"))
         execution.plan = Plan("done", ())
         then(None)
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._free and self._waiting:
-            assignment, execution, job, then = self._waiting.pop(0)
-            if not assignment.withdrawn:
-                self._free -= 1
+        for waiting in tuple(self._waiting):
+            assignment, execution, job, then = waiting
+            if assignment.withdrawn:
+                self._waiting.remove(waiting)
+            elif self._free[assignment.in_loop]:
+                self._waiting.remove(waiting)
+                self._free[assignment.in_loop] -= 1
+                self._ahead.entered(self._ahead.in_places + assignment.in_loop)
                 execution.started = 1.0
                 self.begun.append(job.id)
                 self._running[job.id] = execution, then
@@ -121,10 +128,11 @@ class FakeRunner:
 class Scene:
     """An intake of some processes that expects very short jobs."""
 
-    def __init__(self, *, most: int = 8, processes: int = 2) -> None:
+    def __init__(self, *, most: int = 8, processes: int = 2, coroutines: int = 0) -> None:
         self.ahead = ReadAhead(processes, most)
+        self.ahead.coroutines, self.ahead.mixed = coroutines, True
         self.ahead.took(0.0001)
-        self.runner = FakeRunner(processes)
+        self.runner = FakeRunner(processes, self.ahead, processes * coroutines)
         settler = Settler(Events(), cast("Any", FakeOutlet()), deadline=5.0, doubt=90.0)
         self.paused: set[str] = set()
         self.intake = Intake(
@@ -142,8 +150,10 @@ class Scene:
         return session
 
 
-def delivery(number: int, delivery_count: int = 0) -> Delivery:
-    message = Message(b'{"task":"m:f"}', message_id=str(number), headers={"x-delivery-count": delivery_count})
+def delivery(number: int, delivery_count: int = 0, task: str = "m:f") -> Delivery:
+    message = Message(
+        b'{"task":"%b"}' % task.encode(), message_id=str(number), headers={"x-delivery-count": delivery_count}
+    )
     return Delivery(message, QUEUE, "", "default", delivery_count > 0, number, None)
 
 
@@ -173,6 +183,34 @@ async def test_what_cannot_begin_in_time_goes_back_and_its_lanes_are_closed_firs
     scene.runner.end(0)
     scene.runner.end(1)
     await eventually(lambda: sorted(session.settled[Settle.ACK]) == [0, 1])
+
+
+@scenario
+async def test_a_coroutine_job_that_has_no_place_goes_back_though_a_process_is_free_of_plain_jobs() -> None:
+    scene = Scene(most=0, coroutines=2)
+    session = await scene.session()
+    for number in range(6):
+        await eventually(lambda number=number: number in session.lanes)
+        session.deliver(number, number, task="m:c")
+    assert scene.runner.begun == ["0", "1", "2", "3"]
+    await eventually(lambda: session.settled[Settle.GIVE_BACK] == [4, 5])
+    assert scene.intake.running == 4
+    await eventually(lambda: len(session.lanes) == 6)
+    session.deliver(4, 6)
+    assert scene.runner.begun[4:] == ["6"], "for a plain job there is a process"
+
+
+@scenario
+async def test_a_coroutine_job_that_has_no_place_goes_back_from_beside_a_plain_job_that_runs() -> None:
+    scene = Scene(most=0, coroutines=1)
+    session = await scene.session()
+    for number, task in enumerate(("m:c", "m:c", "m:f", "m:c")):
+        await eventually(lambda number=number: number in session.lanes)
+        session.deliver(number, number, task=task)
+    assert scene.runner.begun == ["0", "1", "2"]
+    await eventually(lambda: session.settled[Settle.GIVE_BACK] == [3])
+    scene.runner.end(2)
+    assert session.settled[Settle.ACK] == [2]
 
 
 @scenario
@@ -322,7 +360,7 @@ async def test_of_an_idle_pool_made_smaller_the_surplus_lanes_are_closed() -> No
     await eventually(lambda: session.lanes == {0, 4})
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
+async def eventually(condition: Callable[..., bool]) -> None:
     async def asked() -> bool:
         return condition()
 

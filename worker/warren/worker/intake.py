@@ -12,6 +12,7 @@ from warren.control import Held
 from warren.shares import Share
 from warren.topology import Names
 from warren.worker.asking import Asking
+from warren.worker.assignment import Assignment
 from warren.worker.conduct import Conduct
 from warren.worker.execution import Execution, Runner, key_of
 from warren.worker.lanes import Lanes, may_be_returned
@@ -137,9 +138,11 @@ class Intake:
             self._taking.balance()  # a known job may have come by another lane than before
             return
         self._conduct.start(begun, accepted)
+        waits_for_place = False
         if self._ahead.in_places:
             self._taking.balance()
-        if self._watch is None and self.running > self._ahead.processes + self._ahead.in_places:
+            waits_for_place = not begun.started and self._is_for_place(begun)
+        if self._watch is None and (waits_for_place or self.running > self._ahead.processes + self._ahead.in_places):
             self._watch_waiting()
 
     def _watch_waiting(self) -> None:
@@ -150,15 +153,28 @@ class Intake:
             self._watch = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_at, waiting[0])
 
     def _look_at(self, first: Execution) -> None:
-        """If it still waits, the expectation was wrong: give back what is more than the processes take next."""
+        """If it still waits, the expectation was wrong: give back what is more than the processes take next.
+
+        A coroutine job that waits is always more: a process that becomes free of a plain job has no place for it.
+        """
         if first not in self._conduct.waiting() or first not in (waiting := self._conduct.recall()):
             self._watch_waiting()
             return
         self._watch = None
         self._ahead.wrong()
         working = self._conduct.working
-        unfinished = sum(execution.plan is None for execution in working) - self._ahead.in_places
+        plain, more = list[Execution](), list[Execution]()
+        for each in waiting:
+            (more if self._is_for_place(each) else plain).append(each)
+        unfinished = sum(execution.plan is None for execution in working) - self._ahead.in_places - len(more)
         if unfinished > self._ahead.processes:
-            surplus = {each for each in waiting[self._ahead.processes - unfinished :] if may_be_returned(each.delivery)}
+            more += plain[self._ahead.processes - unfinished :]
+        if more:
+            surplus = {each for each in more if may_be_returned(each.delivery)}
             kept = (execution.lane for execution in working if execution not in surplus)
             self._taking.close_all_but(kept, then=lambda: self._conduct.withdraw(surplus))
+
+    def _is_for_place(self, execution: Execution) -> bool:
+        """Whether it runs on an event loop, or waits for that."""
+        waits_for = self._conduct.working.get(execution)
+        return isinstance(waits_for, Assignment) and waits_for.in_loop
