@@ -76,13 +76,19 @@ async def connect(url: str, *, name: str, heartbeat: int, timeout: float) -> Con
 
 
 class AioPikaConnection:
-    """One aio-pika connection: a channel to publish on, one to declare on, one for each consumer."""
+    """One aio-pika connection: a channel to publish on, one to declare on, and those of the consumers.
+
+    Consumers of one queue share a channel: what they brought can be settled when they are cancelled, so it stays open. One that
+    leaves nothing to settle has its own, which is closed with it.
+    """
 
     def __init__(self, wire: AbstractConnection) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wire = wire
         self._publishing: aiormq.abc.AbstractChannel | None = None
         self._channels = _Channels(wire, self.lost)
+        self._shared: dict[tuple[str, int], aiormq.abc.AbstractChannel] = {}
+        """The consumers' channels, by queue and prefetch."""
         self._asked: dict[str, aiormq.abc.AbstractChannel] = {}
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Future[Any]] = set()  # asyncio itself holds tasks weakly
@@ -157,21 +163,29 @@ class AioPikaConnection:
         no_ack: bool = False,
         offset: StreamOffset | None = None,
     ) -> Subscription:
-        channel = await self._channels.open(needed=False)
+        leaves_nothing = no_ack or offset is not None
+        shared = None if leaves_nothing else self._shared.get((queue, prefetch))
+        channel = await self._open_consuming(queue, prefetch) if shared is None or shared.is_closed else shared
 
         async def on_message(message: aiormq.abc.DeliveredMessage) -> None:
             on_delivery(delivery_of(message, queue, channel))
 
-        async def on_cancel(_: object) -> None:
-            self._channels.lose(cancelled(queue))
-
-        channel.on_consumer_cancel_callbacks.add(on_cancel)
-        await self._channels.guard(channel.basic_qos(prefetch_count=prefetch))
         consuming = await self._channels.guard(
             channel.basic_consume(queue, on_message, no_ack=no_ack, arguments=_arguments(offset))
         )
         self._channels.needed.add(channel)  # a refused consumer is no loss, one that ends is
-        return Subscription(queue, channel, str(consuming.consumer_tag), no_ack or offset is not None)
+        if not leaves_nothing:
+            self._shared[queue, prefetch] = channel
+        return Subscription(queue, channel, str(consuming.consumer_tag), leaves_nothing)
+
+    async def _open_consuming(self, queue: str, prefetch: int) -> aiormq.abc.AbstractChannel:
+        async def on_cancel(_: object) -> None:
+            self._channels.lose(cancelled(queue))
+
+        channel = await self._channels.open(needed=False)
+        channel.on_consumer_cancel_callbacks.add(on_cancel)
+        await self._channels.guard(channel.basic_qos(prefetch_count=prefetch))
+        return channel
 
     async def cancel(self, subscription: Subscription) -> None:
         channel = subscription.channel

@@ -53,6 +53,21 @@ async def test_a_cancelled_consumer_settles_what_it_holds_and_its_neighbour_goes
 
 
 @scenario
+async def test_consumers_that_come_and_go_leave_no_channels_behind(side: Side) -> None:
+    async with side.connected() as connection:
+        queue, inbox = await side.queue(connection), Inbox()
+        came = []
+        for number in range(5):
+            came.append(await connection.consume(queue.name, inbox))
+            await side.send(connection, queue, b"%d" % number)
+            held = await inbox.next()
+            await connection.cancel(came[-1])
+            assert connection.settle(held, Settle.ACK)
+        if side.engine != "memory":  # which has none
+            assert len({id(one.channel) for one in came}) == 1
+
+
+@scenario
 async def test_consumers_may_be_opened_at_the_same_time(side: Side) -> None:
     async with side.connected() as connection:
         queue = await side.queue(connection)
