@@ -205,6 +205,7 @@ async def test_a_process_killed_from_outside_charges_the_one_job_that_it_had(sce
     with pytest.raises(ProcessDied) as died:
         await only
     assert died.value.crash.killed_for == ""
+    assert scene.running[-1] == 0, "its place is told to be free before another process has it"
 
 
 @scenario(1, 5)

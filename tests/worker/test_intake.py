@@ -352,6 +352,19 @@ async def test_a_larger_pool_has_more_lanes_at_once() -> None:
 
 
 @scenario
+async def test_coroutine_jobs_are_taken_only_for_processes_that_are_there() -> None:
+    scene = Scene(most=0, processes=4)
+    scene.ahead.coroutines = 3
+    scene.intake.usable(1)
+    session = await scene.session()
+    assert session.lanes == set(range(3))
+    scene.intake.usable(4)
+    await eventually(lambda: session.lanes == set(range(12)))
+    scene.intake.usable(3)
+    await eventually(lambda: session.lanes == set(range(9)))
+
+
+@scenario
 async def test_of_an_idle_pool_made_smaller_the_surplus_lanes_are_closed() -> None:
     scene = Scene(most=0, processes=5)
     session = await scene.session()

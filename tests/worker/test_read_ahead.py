@@ -62,6 +62,23 @@ def test_a_larger_pool_is_waited_for_by_more_at_once() -> None:
     assert (ahead.limit, ahead.each) == (8, 2)
 
 
+def test_coroutine_jobs_are_taken_for_the_processes_that_can_run_them_and_for_one_at_least() -> None:
+    ahead = ReadAhead(4, 0)
+    ahead.coroutines = 10
+    limits = []
+    for ahead.usable in (4, 1, 0, 3):
+        limits.append(ahead.limit)
+    assert limits == [40, 10, 10, 30]
+
+
+@given(running=st.integers(0, 60), usable=st.integers(0, 6))
+def test_no_fewer_plain_jobs_are_taken_because_processes_of_coroutine_jobs_are_gone(running: int, usable: int) -> None:
+    ahead = ReadAhead(4, 0)
+    ahead.coroutines, ahead.mixed, ahead.usable = 10, True, usable
+    ahead.entered(running)
+    assert ahead.limit >= 4 + running
+
+
 def test_another_size_is_no_reason_to_expect_anything() -> None:
     ahead = ReadAhead(2, 32)
     ahead.resize(4)

@@ -83,6 +83,21 @@ async def test_a_pool_may_be_resized_again_and_again_at_once(scene: Scene) -> No
     assert {reason for _, reason in exits(scene)} <= {"stopped"}
 
 
+@scenario(2, 1)
+async def test_it_is_told_how_many_processes_can_be_used_now(scene: Scene) -> None:
+    told: list[int] = []
+    scene.pool.on_usable = told.append
+    job = scene.run(0, until=scene.gate.path)
+    await scene.begun(0)
+    os.kill(next(process.pid for process in scene.pool.roster if process.busy), signal.SIGKILL)
+    with pytest.raises(ProcessDied):
+        await job
+    assert told == [1], "before the job that it took along has ended"
+    await eventually(lambda: told == [1, 2])
+    scene.pool.resize(1)
+    assert told[-1] == 1
+
+
 @scenario(1, 1)
 async def test_a_pool_cannot_be_without_processes(scene: Scene) -> None:
     with pytest.raises(ValueError, match="at least 1 process, not 0"):

@@ -96,7 +96,7 @@ class Worker:
         self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
-        self._pool.on_resize = self._intake.resize
+        self._pool.on_resize, self._pool.on_usable = self._intake.resize, self._intake.usable
         subject = Subject(self.name, self.settings.queue_names, self._pool, metrics)
         told = workers_exchange(Names(self.settings.namespace))
         self._report = Report(subject, self._outlet, told, self._events, clock.wall)

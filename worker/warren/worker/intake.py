@@ -95,6 +95,12 @@ class Intake:
         self._ahead.resize(processes)
         self._taking.balance()
 
+    def usable(self, processes: int) -> None:
+        """Take in for as many processes as can run something now."""
+        if processes != self._ahead.usable:
+            self._ahead.usable = processes
+            self._taking.balance()
+
     async def drain(self, grace: float, hurry: asyncio.Event) -> None:
         """Take nothing more, give back what has not started, wait for the rest: until the grace is over or somebody hurries."""
         await self._taking.drain()

@@ -44,8 +44,8 @@ class Lanes:
         self._deliver = deliver
         self._is_paused = is_paused
         self._session: Session | None = None
-        self._processes = ahead.processes
-        """As many as the lanes were last fitted to."""
+        self._room = ahead.room
+        """What the lanes were last fitted to."""
         self._draining = False
         self._late: list[tuple[Session, Delivery]] = []
         self._chores: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
@@ -66,8 +66,8 @@ class Lanes:
         """Open the lanes that are missing; close idle ones when far fewer are wanted, and all of a paused queue."""
         session, paused = self._session, self._is_paused(self._queue)
         wanted = 0 if paused else self._ahead.limit
-        if self._processes != self._ahead.processes and session is not None and session.alive and not self._draining:
-            self._processes = self._ahead.processes
+        if self._room != self._ahead.room and session is not None and session.alive and not self._draining:
+            self._room = self._ahead.room
             if self._fit(session):
                 return
         if session is None or not session.alive or self._draining or wanted <= len(session.lanes) <= 2 * wanted:

@@ -55,6 +55,8 @@ class Pool:
         self._events = events
         self.on_resize: Callable[[int], None] = lambda _: None
         """Told the new number of processes."""
+        self.on_usable: Callable[[int], None] = lambda _: None
+        """Told how many of them can be given something, when that may have changed."""
         self.roster = roster = Roster({})
         self._dispatch = Dispatch(roster.in_place, depth)
         self.coroutines = setup.coroutines
@@ -65,6 +67,7 @@ class Pool:
             self._dispatch.returned,
             self._watch.before_all(self._places.hand_out),
             on_counted,
+            lambda: self.on_usable(sum(process.usable for process in roster.in_place.values())),
             self._watch.refusal,
         )
         self._supervisor = Supervisor(size, setup, events, hooks, roster)

@@ -195,6 +195,7 @@ class PoolProcess:
         marked = self._read_journal()
         back = self.take_back()
         held, self.held = [*self.held, *self.loop.give_up()], deque()
+        self._listeners.freed()
         for assignment, charge in charges(crash, held, self.culprit, marked):
             if not assignment.withdrawn:
                 assignment.work.over(charge)

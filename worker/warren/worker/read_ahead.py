@@ -29,6 +29,8 @@ class ReadAhead:
         self.each = 1
         """How many jobs a process may hold now, with the one it runs."""
         self.processes = processes
+        self.usable = processes
+        """How many of them can run something now: the others start, have died or leave."""
         self.coroutines = 0
         """How many coroutine jobs a process may run at a time; 0 where there are no coroutine tasks."""
         self.mixed = False
@@ -42,8 +44,13 @@ class ReadAhead:
 
     @property
     def places(self) -> int:
-        """For coroutine jobs, on all event loops together."""
-        return self.processes * self.coroutines
+        """For coroutine jobs, on all event loops together that are there now; never none, so that somebody waits when one is."""
+        return max(1, self.usable) * self.coroutines
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Processes and places: when they become fewer, there may be more consumers than jobs that can be run."""
+        return self.processes, self.places
 
     @property
     def limit(self) -> int:
@@ -54,7 +61,7 @@ class ReadAhead:
         """
         if self.places and not self.mixed:
             return self.places
-        more = min(self.in_places, self.places - self.in_places) if self._trust else 0
+        more = max(0, min(self.in_places, self.places - self.in_places)) if self._trust else 0
         return self.processes + self.jobs + self.in_places + more
 
     def entered(self, running: int) -> None:

@@ -42,6 +42,8 @@ class Hooks:
     freed: Callable[[], None]
     """A place on a process's event loop may be free."""
     counted: Callable[[Counted], None]
+    changed: Callable[[], None]
+    """Other processes can be used than before."""
     refusal: Callable[[PoolProcess], str] = lambda _: ""
     """Why a process that has loaded its tasks cannot be used all the same."""
 
@@ -151,6 +153,7 @@ class Supervisor:
         if replaced is not None:
             self._leave(replaced)
             self.renewal.go_on()
+        self._hooks.changed()
         self._freed()
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
@@ -159,13 +162,14 @@ class Supervisor:
         """Have a process go when it has finished what it runs; what waits in it goes to others."""
         process.leaving = True
         self.roster.leaving.add(process)
+        self._hooks.changed()
         self._hooks.returned(process.take_back())
         self._rested(process)
 
     def _rested(self, process: PoolProcess) -> None:
         if not process.leaving:
             self._hooks.rested(process)
-        elif not process.busy:
+        elif process.alive and not process.busy:
             process.tell(Stop())
 
     def _freed(self) -> None:
@@ -191,6 +195,8 @@ class Supervisor:
 
     async def _bury(self, process: PoolProcess, exit_: Exit | None) -> None:
         """The one place where the end of a process has its consequences."""
+        process.alive = False
+        self._hooks.changed()  # before what it ran ends: nothing is taken in its stead
         crash = await process.conclude(exit_)
         asked = (
             crash.exit_code == 0 and (process.ready or process.premature or process.leaving) and not process.killed_for
