@@ -71,14 +71,17 @@ class Bench:
         self.kernel = FakeProcess(own, shared)
         self.process = process(0)
         self.process.ready = True
-        self.renewed = 0
+        self.renewed = self.changes = 0
         self.killed: list[str] = []
-        means = Means(lambda _: self._renew(), kill=lambda _, why: self.killed.append(why))
+        means = Means(lambda _: self._renew(), kill=lambda _, why: self.killed.append(why), changed=self._change)
         self.watch = Watch(caps, Roster({0: self.process}), memory=lambda _: self.kernel.memory)
         self.watch.means = means
 
     def _renew(self) -> None:
         self.renewed += 1
+
+    def _change(self) -> None:
+        self.changes += 1
 
     def works(self, *, own: int) -> None:
         """It runs something, and has so much memory."""
@@ -112,7 +115,7 @@ def test_a_process_near_its_limit_is_given_no_more_jobs_while_its_successor_star
     bench.watch.look()
     bench.works(own=own)
     bench.ends(own=own)
-    assert (bench.renewed, bench.process.spent) == (1, spent)
+    assert (bench.renewed, bench.process.spent, bench.changes) == (1, spent, int(spent))
 
 
 def test_a_process_that_keeps_what_it_took_is_replaced_before_it_reaches_the_limit() -> None:

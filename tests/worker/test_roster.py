@@ -92,6 +92,31 @@ def test_those_that_leave_and_still_run_something_do_not_pile_up() -> None:
     assert len(roster.coming) == 1, "now the next may leave"
 
 
+def test_after_a_successor_that_could_not_start_the_next_waits_however_often_it_is_asked_for() -> None:
+    roster = with_processes(1)
+    (old,) = roster
+    started: list[int] = []
+    renewal = Renewal(roster, started.append)
+    renewal.hold_up()
+    for _ in range(3):
+        renewal.ask(old)
+    assert started == []
+    renewal.fill(None)
+    assert started == [0]
+
+
+def test_one_that_runs_nothing_and_is_given_nothing_more_is_replaced_however_many_still_finish() -> None:
+    roster = with_processes(2)
+    first, second = roster
+    roster.leaving.update((process(0), process(1)))
+    renewal = Renewal(roster, lambda slot: roster.add(process(slot)))
+    renewal.ask(first)
+    assert roster.coming == {}
+    second.spent = True
+    renewal.ask(second)
+    assert list(roster.coming) == [1]
+
+
 def test_those_whose_slot_was_given_up_hold_up_no_renewal() -> None:
     roster = with_processes(3)
     for slot in (2, 1):

@@ -43,6 +43,8 @@ class Means:
     take_back: Callable[[PoolProcess], None] = lambda _: None
     """Have what it has not begun go elsewhere."""
     kill: Callable[[PoolProcess, str], None] = lambda _, __: None
+    changed: Callable[[], None] = lambda: None
+    """Other processes can be given something than before."""
 
 
 class Watch:
@@ -68,7 +70,10 @@ class Watch:
         full = 0 < self._caps.jobs <= process.ran + process.loop.ran
         worn = process in self._worn and self._is_worn(process)
         if full or worn:
-            process.spent = worn and self._own(process) > self._known[process].spent
+            spent = worn and self._own(process) > self._known[process].spent
+            if spent != process.spent:
+                process.spent = spent
+                self.means.changed()
             self.means.renew(process)
         self._worn.discard(process)
 

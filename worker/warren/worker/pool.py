@@ -67,16 +67,17 @@ class Pool:
             self._dispatch.returned,
             self._watch.before_all(self._places.hand_out),
             on_counted,
-            lambda: self.on_usable(sum(process.usable for process in roster.in_place.values())),
+            self._tell_usable,
             self._watch.refusal,
         )
         self._supervisor = Supervisor(size, setup, events, hooks, roster)
-        self.ending = Ending(self._dispatch, self._supervisor.handling)
-        means = Means(self._supervisor.renewal.ask, self._dispatch.take_back_from, self._supervisor.handling.kill)
+        handling, renew = self._supervisor.handling, self._supervisor.renewal.ask
+        self.ending = Ending(self._dispatch, handling)
+        means = Means(renew, self._dispatch.take_back_from, handling.kill, self._tell_usable)
         self._watch.means = means
         self._vigil = Vigil(roster, means.kill, events, patience=patience)
         self._upkeep: list[asyncio.Task[None]] = []
-        watch = LoopWatch(roster.in_place, self._supervisor.handling.stacks, events)
+        watch = LoopWatch(roster.in_place, handling.stacks, events)
         self._places.on_change = watch.after(on_coroutines)
 
     async def start(self) -> None:
@@ -181,6 +182,9 @@ class Pool:
         finally:
             among.discard(assignment)
             assignment.withdrawn = True
+
+    def _tell_usable(self) -> None:
+        self.on_usable(sum(process.usable for process in self.roster.in_place.values()))
 
     def take_back(self) -> None:
         """Have all that was not begun wait here: until the loop goes on, it can be withdrawn."""

@@ -81,14 +81,20 @@ class Renewal:
         self._start = start
         self._old: dict[PoolProcess, None] = {}
         """To be replaced, in the order in which it was asked for."""
+        self._held_up = False
 
     def ask(self, process: PoolProcess) -> None:
         """Have this process replaced, if it is still in its place."""
         self._old[process] = None
         self.go_on()
 
+    def hold_up(self) -> None:
+        """Start no successors until something is filled: one could not be started, and whoever asks would have it tried at once."""
+        self._held_up = True
+
     def fill(self, slot: int | None) -> None:
         """Start a process for a slot whose own has died, unless that was done meanwhile; or the next successors."""
+        self._held_up = False
         if slot is not None and not self._roster.has(slot):
             self._start(slot)
         self.go_on()
@@ -96,13 +102,15 @@ class Renewal:
     def go_on(self) -> None:
         """Start the next successors, as many as may start at a time, and as long as no more have left than are in place.
 
-        One that leaves may have a job for hours; were its successor replaced meanwhile, and the next, they would pile up.
+        One that leaves may have a job for hours; were its successor replaced meanwhile, and the next, they would pile up. But
+        one that is given nothing more and runs nothing leaves at once.
         """
         roster = self._roster
         self._old = {old: None for old in self._old if roster.in_place.get(old.slot) is old and old.alive}
-        for old in self._old:
+        for old in () if self._held_up else self._old:
             coming, size = len(roster.coming), len(roster.in_place)
-            if coming >= max(1, size // _AT_A_TIME) or coming + roster.finishing >= size:
+            if coming >= max(1, size // _AT_A_TIME):
                 return
-            if old.slot not in roster.coming:
+            stays = old.busy or not old.spent
+            if old.slot not in roster.coming and not (stays and coming + roster.finishing >= size):
                 self._start(old.slot)

@@ -214,6 +214,7 @@ class Supervisor:
         if not (process.ready or process.premature):
             wait = self._restart_seconds
             self._restart_seconds = min(self._restart_seconds * 2, _RESTART_MAX_SECONDS)
+            self.renewal.hold_up()
         needed = self.roster.ended(process)
         asyncio.get_running_loop().call_later(wait, self.renewal.fill, process.slot if needed else None)
 
