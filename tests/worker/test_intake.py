@@ -354,7 +354,7 @@ async def test_a_larger_pool_has_more_lanes_at_once() -> None:
 @scenario
 async def test_coroutine_jobs_are_taken_only_for_processes_that_are_there() -> None:
     scene = Scene(most=0, processes=4)
-    scene.ahead.coroutines = 3
+    scene.ahead.coroutines, scene.ahead.mixed = 3, False
     scene.intake.usable(1)
     session = await scene.session()
     assert session.lanes == set(range(3))

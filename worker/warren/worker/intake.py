@@ -147,7 +147,7 @@ class Intake:
         waits_for_place = False
         if self._ahead.in_places:
             self._taking.balance()
-            waits_for_place = not begun.started and self._is_for_place(begun)
+            waits_for_place = not begun.started and _is_for_place(self._conduct.working.get(begun))
         if self._watch is None and (waits_for_place or self.running > self._ahead.processes + self._ahead.in_places):
             self._watch_waiting()
 
@@ -171,7 +171,7 @@ class Intake:
         working = self._conduct.working
         plain, more = list[Execution](), list[Execution]()
         for each in waiting:
-            (more if self._is_for_place(each) else plain).append(each)
+            (more if _is_for_place(working.get(each)) else plain).append(each)
         unfinished = sum(execution.plan is None for execution in working) - self._ahead.in_places - len(more)
         if unfinished > self._ahead.processes:
             more += plain[self._ahead.processes - unfinished :]
@@ -180,7 +180,7 @@ class Intake:
             kept = (execution.lane for execution in working if execution not in surplus)
             self._taking.close_all_but(kept, then=lambda: self._conduct.withdraw(surplus))
 
-    def _is_for_place(self, execution: Execution) -> bool:
-        """Whether it runs on an event loop, or waits for that."""
-        waits_for = self._conduct.working.get(execution)
-        return isinstance(waits_for, Assignment) and waits_for.in_loop
+
+def _is_for_place(waits_for: object) -> bool:
+    """Whether what an execution waits for runs on an event loop, or waits for that."""
+    return isinstance(waits_for, Assignment) and waits_for.in_loop
