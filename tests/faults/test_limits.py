@@ -81,7 +81,7 @@ def test_a_deadline_bounds_all_attempts_together(
         assert failed.value.error == "not yet"
         assert 1 < len(written(log)) < 50
         assert all(line["at"] < began + deadline for line in written(log))
-        late = producer.enqueue(jobs.sleeps.options(deadline=1), str(log))
+        late = producer.enqueue(jobs.sleeps.options(deadline=6), str(log))
         with pytest.raises(JobFailed) as failed:
             late.result(timeout=120)
         assert failed.value.error == "over its deadline"

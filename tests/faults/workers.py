@@ -71,7 +71,8 @@ class WorkerProcess:
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
         """What the worker has logged, or only the lines of one event."""
-        parsed = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may be being written
+        parsed = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in parsed if not event or line["event"] == event]
 
     def wait_ready(self, timeout: float = 60.0) -> Self:

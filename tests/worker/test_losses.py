@@ -84,18 +84,23 @@ def test_a_lost_worker_is_written_into_its_job_once_whatever_the_broker_counts()
     assert not scene.submitted
     assert execution.plan is not None
     (again,) = execution.plan.publishes
-    assert again.delayed, "the second time, with a wait"
+    assert again.delayed
     job = from_message(again.message, "q", NOW)
     assert (job.id, job.attempt, job.crashes, job.losses) == (JOB.id, 2, 2, 1)
     assert "x-delivery-count" not in again.message.headers
     assert scene.events == [JobLost("1", "m:f", "q", 2)]
 
 
-def test_the_first_loss_costs_no_wait() -> None:
-    execution = Scene().take(delivery(LOST))
-    assert execution.plan is not None
-    (again,) = execution.plan.publishes
-    assert (again.exchange, again.routing_key, again.delayed) == ("t.jobs", "q", False)
+def test_what_was_lost_together_comes_back_apart() -> None:
+    scene, waits = Scene(), set()
+    for _ in range(20):
+        plan = scene.take(delivery(LOST)).plan
+        assert plan is not None
+        assert plan.publishes[0].delayed
+        assert plan.retry_in is not None
+        assert 2 <= plan.retry_in <= 4
+        waits.add(plan.retry_in)
+    assert len(waits) == 20
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from warren.states import JobState, advance
 from warren.topology import Names
 from warren.worker.chunk import Outcomes, in_parts, member, opened
 
+_APART = 2
+"""As if a lost job had killed its process so much more often: the wait is 2 to 4 s at first, then 4 to 8."""
 MAX_CRASHES = 3
 """For a job whose task is not known here."""
 
@@ -115,8 +117,12 @@ class Planner:
         return Plan(outcome, tuple(publishes), detail or why, wait, buried)
 
     def lost(self, job: Job, now: float) -> Plan:
-        """Plan for a job with which a worker was lost, and which is charged with that already: the same attempt again."""
-        wait = crash_delay(job.crashes, self.jitter) if job.crashes > 1 else 0.0
+        """Plan for a job with which a worker was lost, and which is charged with that already: the same attempt again.
+
+        After a wait of some seconds, of which half is chance: one of the jobs that were lost together may have done it, and
+        would take the others along again if they came back together.
+        """
+        wait = crash_delay(job.crashes + _APART, self.jitter)
         return Plan("crashed", (self._retry(job, wait, now),), retry_in=wait)
 
     def refused(self, message: Message, queue: str, reason: str, detail: str, now: float) -> Plan:
