@@ -30,7 +30,8 @@ TASKS: dict[str, Any] = {
 
 def test_each_limit_ends_each_task_as_documented(broker: Broker, namespace: str, tmp_path: Path) -> None:
     with (
-        running_worker(broker.url, namespace, tmp_path, "tests.faults.limit_jobs", processes=4) as worker,
+        # One coroutine in a process: who blocks its loop is charged when another's limit ends meanwhile.
+        running_worker(broker.url, namespace, tmp_path, "tests.faults.limit_jobs", processes=4, coroutines=1) as worker,
         Producer(url=broker.url, namespace=namespace) as producer,
     ):
         running = []
