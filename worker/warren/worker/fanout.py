@@ -157,21 +157,11 @@ class Chunk:
                 self._put(message, unit.places[part.told])
                 self._pace.took(message.seconds, part.count)
 
-        try:
-            await pool.run(
-                msgspec.structs.replace(self._run, unit=unit),
-                ended,
-                on_start=on_start,
-                kill_after=info.kill_after,
-                kill_at=self._last_moment,
-                among=self._running,
-            )
-        except ProcessDied as died:
-            if died.crash.killed_for in _ALL_TAKEN:
-                raise Interrupted from died
-            if told < len(items) and self._is_charged(items[told], died.crash):
-                self.outcomes.others[unit.places[told]] = died.crash
-                told += 1
+        run = msgspec.structs.replace(self._run, unit=unit)
+        crash = await self._run_on(pool, run, info, ended, on_start)
+        if crash is not None and told < len(items) and self._is_charged(items[told], crash):
+            self.outcomes.others[unit.places[told]] = crash
+            told += 1
         self._wait_again(items[told:])
 
     async def run_item(self, item: int, pool: Pool, info: TaskInfo, on_start: Callable[[], None]) -> None:
@@ -186,9 +176,20 @@ class Chunk:
             done = Done(member(place, outcome.result)) if isinstance(outcome, Done) else outcome
             self._put(msgspec.structs.replace(message, outcome=done), place)
 
+        run = msgspec.structs.replace(self._run, body=encode_body(body))
+        crash = await self._run_on(pool, run, info, ended, on_start)
+        if crash is not None and self._is_charged(item, crash):
+            self.outcomes.others[place] = crash
+        elif crash is not None:
+            self._wait_again([item])
+
+    async def _run_on(
+        self, pool: Pool, run: Run, info: TaskInfo, ended: Callable[[Ended], None], on_start: Callable[[], None]
+    ) -> Crashed | None:
+        """Run something of it on a process; returns how that died, if it did before the last outcome."""
         try:
             await pool.run(
-                msgspec.structs.replace(self._run, body=encode_body(body)),
+                run,
                 ended,
                 on_start=on_start,
                 kill_after=info.kill_after,
@@ -198,10 +199,8 @@ class Chunk:
         except ProcessDied as died:
             if died.crash.killed_for in _ALL_TAKEN:
                 raise Interrupted from died
-            if self._is_charged(item, died.crash):
-                self.outcomes.others[place] = died.crash
-            else:
-                self._wait_again([item])
+            return died.crash
+        return None
 
     def _put(self, message: Ended, place: int) -> None:
         if isinstance(message.outcome, Done):
