@@ -14,9 +14,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
     "producer": {"common"},
     "worker": {"common"},
-    "console": {"common", "producer", "worker"},
+    "scheduler": {"common", "producer"},
+    "console": {"common", "producer", "worker", "scheduler"},
 }
-MEASURED = ("common", "producer", "worker", "console", "examples", "scripts", "benchmarks")
+MEASURED = ("common", "producer", "worker", "scheduler", "console", "examples", "scripts", "benchmarks")
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_METHODS = 400, 40, 15
 
 OWNER = {

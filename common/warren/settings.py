@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         name: of this worker in logs, results and dead letters; host and process id when empty.
         http_host: where a daemon serves /metrics, /livez and /readyz.
         http_port: its port; 0 for a free one, -1 for none.
+        store: the database of history, schedules and workflows: `sqlite:///FILE`, or `postgresql://user:password@host/name`.
+        history_age: seconds for which a job that has ended stays in it; 0 for ever.
+        history_jobs: how many jobs that have ended stay in it; 0 for all.
         log_level: debug, info, warning or error.
         log_format: json, console, or auto for console on a terminal.
     """
@@ -79,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     name: str = ""
     http_host: str = "0.0.0.0"  # noqa: S104 - a container's port must be reachable by Prometheus
     http_port: int = 9464
+    store: str = "sqlite:///warren.db"
+    history_age: float = 7 * 86_400.0
+    history_jobs: int = 1_000_000
     log_level: str = "info"
     log_format: str = "auto"
 
@@ -209,6 +215,26 @@ def _no_bounds(processes: int | str) -> list[str]:
     return []
 
 
+_ABOVE_0 = ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit", "coroutines")
+_FROM_0 = (
+    *("max_jobs_per_process", "max_memory_per_process", "read_ahead", "grace_period"),
+    *("history_age", "history_jobs"),
+)
+_STORES = re.compile(r"(sqlite|postgresql)(\+psycopg)?://.*")
+
+
+def _out_of_range(settings: Settings) -> list[str]:
+    numbers = {key: getattr(settings, key) for key in (*_ABOVE_0, *_FROM_0)}
+    return [
+        *(
+            f"setting {key!r} is {numbers[key]}; take a number above 0"
+            for key in _ABOVE_0
+            if not 0 < numbers[key] < math.inf
+        ),
+        *(f"setting {key!r} is {numbers[key]}; take 0 or more" for key in _FROM_0 if not 0 <= numbers[key] < math.inf),
+    ]
+
+
 def _impossible(settings: Settings) -> list[str]:
     choices = {
         "start_method": ("forkserver", "spawn"),
@@ -221,15 +247,7 @@ def _impossible(settings: Settings) -> list[str]:
         for key, allowed in choices.items()
         if getattr(settings, key) not in allowed
     ]
-    above, least = (
-        ("connect_timeout", "publish_timeout", "heartbeat", "payload_limit", "coroutines"),
-        ("max_jobs_per_process", "max_memory_per_process", "read_ahead", "grace_period"),
-    )
-    numbers = {key: getattr(settings, key) for key in (*above, *least)}
-    found += [
-        f"setting {key!r} is {numbers[key]}; take a number above 0" for key in above if not 0 < numbers[key] < math.inf
-    ]
-    found += [f"setting {key!r} is {numbers[key]}; take 0 or more" for key in least if not 0 <= numbers[key] < math.inf]
+    found += _out_of_range(settings)
     found += _no_bounds(settings.processes)
     if not -1 <= settings.http_port <= _MAX_PORT:
         found.append(f"setting 'http_port' is {settings.http_port}; take a port, 0 for a free one or -1 for none")
@@ -240,6 +258,9 @@ def _impossible(settings: Settings) -> list[str]:
         for url in settings.urls or ("",)
         if not url.startswith(schemes)
     ]
+    if not _STORES.fullmatch(settings.store):
+        said = settings.store.split("@")[-1]
+        found.append(f"setting 'store' is {said!r}; take sqlite:///FILE or postgresql://user:password@host/name")
     try:
         check_name(settings.namespace, "namespace")
     except InvalidName as error:
