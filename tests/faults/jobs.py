@@ -163,6 +163,20 @@ def stuck() -> None:
             continue
 
 
+@task(max_crashes=1)
+def deaf(path: str, number: int) -> None:
+    """Goes on whatever is raised in it, from when it has written down its number."""
+    said = False
+    while True:
+        try:
+            if not said:
+                write_down(path, number=number, begins=True)
+                said = True
+            time.sleep(30)
+        except BaseException:  # noqa: BLE001 - that is what it is about
+            continue
+
+
 @task(max_crashes=9)
 def note_or_die(number: int, path: str, every: int) -> int:
     """Kills its process at the first attempt at one item in so many."""

@@ -75,6 +75,28 @@ class Scene:
         return execution
 
 
+@pytest.mark.parametrize(
+    ("job", "outcome", "reason"),
+    [
+        (replace(JOB, deadline_at=NOW - 1), "expired", "expired"),
+        (replace(JOB, deadline_at=NOW - 1, attempt=2, failures=1, last_error="ValueError: no"), "rejected", "deadline"),
+    ],
+    ids=["never tried", "tried"],
+)
+def test_a_job_that_comes_after_its_deadline_has_expired_only_if_it_was_never_tried(
+    job: Job, outcome: str, reason: str
+) -> None:
+    scene = Scene()
+    execution = scene.take(delivery({}, job))
+    assert scene.submitted == []
+    assert execution.plan is not None
+    letter = read(execution.plan.publishes[0].message, "q", NOW)
+    assert [(event.outcome, event.reason) for event in scene.events if isinstance(event, JobRefused)] == [
+        (outcome, reason)
+    ]
+    assert letter.reason == reason
+
+
 LOST: dict[str, object] = {"x-acquired-count": 7, "x-delivery-count": 7}
 
 

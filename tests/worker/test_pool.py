@@ -289,14 +289,11 @@ async def test_a_cancelled_run_is_interrupted_and_its_process_goes_on_with_the_n
 
 @scenario(1, 5)
 async def test_a_cancelled_run_that_goes_on_is_killed_and_what_is_behind_it_runs(scene: Scene) -> None:
-    deaf = Run("deaf", f"{JOBS}:stuck", "default", 1, 0, "", 0.0, json.dumps({"task": f"{JOBS}:stuck"}).encode())
-    started = asyncio.Event()
-    work = Awaited(started.set, lambda _: None)
-    assignment = scene.pool.submit(deaf, work)
-    await asyncio.wait_for(started.wait(), 60)
+    deaf = scene.call(f"{JOBS}:deaf", str(scene.log), 0, number=0)
+    await scene.begun(0)
     behind = scene.run(1)
-    scene.pool.cancel(assignment, 0.2)
+    scene.pool.cancel(scene.assignments[0], 0.2)
     with pytest.raises(ProcessDied, match=CANCELLED):
-        await work.done
+        await deaf
     await behind
-    assert begun(scene.log) == [1]
+    assert begun(scene.log) == [0, 1]

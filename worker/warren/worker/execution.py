@@ -191,7 +191,8 @@ class Runner:
             return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
         now = self.clock()
         if any(end is not None and now > end for end in (job.expires_at, job.deadline_at)):
-            return Expired()
+            # What has been tried and failed did not expire unseen: as if it had been known that there was no time to retry.
+            return Rejected("deadline", job.last_error or "no time was left for a retry") if job.failures else Expired()
         if lost and job.crashes >= max(info.max_crashes, LEAST_LOSSES):
             return Rejected("crashed", told(job))
         return None
