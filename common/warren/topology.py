@@ -95,6 +95,10 @@ class Names:
         return f"{self.namespace}.workers"
 
     @property
+    def workflows(self) -> str:
+        return f"{self.namespace}.workflows"
+
+    @property
     def delay_out(self) -> str:
         return f"{self.namespace}.delay.out"
 
@@ -185,6 +189,23 @@ WORKER_STREAM: Arguments = {
 """A hundred workers fill it in about half an hour; only the last minute of it is read."""
 
 
+def workflows(names: Names) -> Iterator[Item]:
+    """What workflows need besides `base`: whoever starts one declares it, and so do schedulers.
+
+    One queue for all that moves a workflow, so that what happens to it has an order: what is said of it, the results of its
+    jobs, and dead letters, since the broker writes some itself, of which there is no result.
+    """
+    yield Exchange(names.workflows, "direct")
+    yield Queue(names.workflows, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
+    yield Binding(names.workflows, names.workflows, WORKFLOW)
+    yield Binding(names.results, names.workflows, WORKFLOW)
+    yield Binding(names.dead, names.workflows, "")
+
+
+WORKFLOW = "workflow"
+"""Routing key of what is said of workflows, and `reply_to` of their jobs."""
+
+
 def work_queue(names: Names, queue: str) -> Iterator[Item]:
     """Everything one queue of jobs needs besides `base`.
 
@@ -246,6 +267,7 @@ def everything(names: Names, queues: tuple[str, ...]) -> tuple[Item, ...]:
     return (
         *base(names),
         *workers(names),
+        *workflows(names),
         *delays(names),
         *(item for queue in queues for item in work_queue(names, queue)),
     )

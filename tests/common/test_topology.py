@@ -25,6 +25,7 @@ def test_names_are_what_the_protocol_says() -> None:
     assert names.queue("default") == "warren.queue.default"
     assert names.delay(3) == "warren.delay.03"
     assert names.reply("x") == "warren.reply.x"
+    assert names.workflows == "warren.workflows"
     assert (names.control, names.hears("x")) == ("warren.control", "warren.control.x")
 
 

@@ -8,7 +8,7 @@ from warren.console.permissions import Rights, least
 from warren.topology import DELAY_LEVELS, Names
 
 NAMES = Names("my.app")
-PRODUCER, WAITING, CANCELLING, WORKER, OPERATOR, ADMINISTRATOR = least(NAMES)
+PRODUCER, WAITING, CANCELLING, STARTING, WORKER, SCHEDULER, OPERATOR, ADMINISTRATOR = least(NAMES)
 DELAYS = [NAMES.delay(level) for level in range(DELAY_LEVELS)]
 REPLY = NAMES.reply("abc")
 
@@ -17,7 +17,7 @@ def may(pattern: str, name: str) -> bool:
     return re.search(pattern, name) is not None
 
 
-@pytest.mark.parametrize("rights", [PRODUCER, WAITING, CANCELLING, WORKER, OPERATOR])
+@pytest.mark.parametrize("rights", [PRODUCER, WAITING, CANCELLING, STARTING, WORKER, SCHEDULER, OPERATOR])
 def test_everybody_publishes_jobs_and_delayed_jobs(rights: Rights) -> None:
     assert all(may(rights.write, name) for name in (NAMES.jobs, *DELAYS, NAMES.delays_ready))
 
@@ -36,7 +36,7 @@ def test_a_producer_that_waits_has_its_reply_queue_and_the_results() -> None:
     assert not may(WAITING.read, NAMES.queue("a"))
 
 
-@pytest.mark.parametrize("rights", [CANCELLING, OPERATOR])
+@pytest.mark.parametrize("rights", [CANCELLING, STARTING, SCHEDULER, OPERATOR])
 def test_whoever_cancels_speaks_on_the_control_exchange_and_hears_the_answers(rights: Rights) -> None:
     assert may(rights.write, NAMES.control)
     assert may(rights.read, NAMES.control)
@@ -60,6 +60,19 @@ def test_a_worker_reads_its_queues_and_writes_outcomes() -> None:
     assert not may(WORKER.read, NAMES.dead)
     assert all(may(WORKER.write, name) for name in (NAMES.results, NAMES.dead))
     assert not may(WORKER.configure, NAMES.queue("images"))
+
+
+def test_whoever_starts_workflows_reads_none_of_what_moves_them() -> None:
+    assert may(STARTING.write, NAMES.workflows)
+    assert not may(STARTING.read, NAMES.workflows)
+    assert not may(CANCELLING.write, NAMES.workflows)
+
+
+def test_a_scheduler_moves_workflows_and_runs_no_job() -> None:
+    assert may(SCHEDULER.read, NAMES.workflows)
+    assert may(SCHEDULER.write, NAMES.results)
+    assert not may(SCHEDULER.read, NAMES.queue("a"))
+    assert not may(SCHEDULER.configure, NAMES.workflows)
 
 
 def test_an_operator_reads_dead_letters_and_replays_them() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from warren.topology import Names
 
 _NOTHING = "^$"
+_DELAYS = r"delay\.(\d\d|ready)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +26,54 @@ class Rights:
 
 
 def least(names: Names) -> tuple[Rights, ...]:
-    """Return the rights of producers, workers, operators and administrators; only these declare (declare = true)."""
+    """Return the rights of producers, workers, schedulers, operators and administrators; only these declare (declare = true)."""
     space = re.escape(names.namespace)
-    delays = r"delay\.(\d\d|ready)"
-    everything = rf"^{space}\."
+    return (*_of_producers(space), *_of_others(space))
+
+
+def _of_producers(space: str) -> tuple[Rights, ...]:
     return (
-        Rights("producer", _NOTHING, rf"^{space}\.(jobs|{delays})$", _NOTHING),
+        Rights("producer", _NOTHING, rf"^{space}\.(jobs|{_DELAYS})$", _NOTHING),
         Rights(
             "producer that waits for results",
             rf"^{space}\.reply\.",
-            rf"^{space}\.(jobs|results|{delays}|reply\..+)$",
+            rf"^{space}\.(jobs|results|{_DELAYS}|reply\..+)$",
             rf"^{space}\.(results|reply\..+)$",
         ),
         Rights(
             "producer that waits and cancels",
             rf"^{space}\.reply\.",
-            rf"^{space}\.(jobs|results|control|{delays}|reply\..+)$",
+            rf"^{space}\.(jobs|results|control|{_DELAYS}|reply\..+)$",
             rf"^{space}\.(results|control|reply\..+)$",
         ),
         Rights(
+            "producer that starts workflows as well",
+            rf"^{space}\.reply\.",
+            rf"^{space}\.(jobs|results|control|workflows|{_DELAYS}|reply\..+)$",
+            rf"^{space}\.(results|control|reply\..+)$",
+        ),
+    )
+
+
+def _of_others(space: str) -> tuple[Rights, ...]:
+    everything = rf"^{space}\."
+    return (
+        Rights(
             "worker",
             rf"^{space}\.control\.",
-            rf"^{space}\.(jobs|results|dead|workers|control(\..+)?|{delays})$",
+            rf"^{space}\.(jobs|results|dead|workers|control(\..+)?|{_DELAYS})$",
             rf"^{space}\.(queue\..+|control(\..+)?)$",
         ),
         Rights(
-            "operator (warren dead, result, cancel, queues, workers)",
+            "scheduler",
+            rf"^{space}\.(reply|scheduler)\.",
+            rf"^{space}\.(jobs|results|dead|control|workflows|scheduler\..+|{_DELAYS}|reply\..+)$",
+            rf"^{space}\.(results|control|workflows|scheduler\..+|reply\..+)$",
+        ),
+        Rights(
+            "operator (warren dead, result, cancel, queues, workers, workflows)",
             rf"^{space}\.reply\.",
-            rf"^{space}\.(jobs|results|dead|workers|control|{delays}|reply\..+)$",
+            rf"^{space}\.(jobs|results|dead|workers|control|workflows|{_DELAYS}|reply\..+)$",
             everything,
         ),
         Rights("administrator, or anybody with declare = true", everything, everything, everything),
