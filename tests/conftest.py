@@ -4,11 +4,14 @@ import http.client
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.store.postgres import PostgresServer
 from tests.support import Broker, ExternalBroker, Management
 
 from warren.console.private_broker import PrivateBroker, Server, Source, aloud, ensure_installed, version_root
+from warren.store.database import Database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,3 +87,56 @@ def namespace(brokers_in_use: list[Broker]) -> Iterator[str]:
             continue  # the test left this broker stopped: nothing to clean, or nobody to ask
         finally:
             management.close()
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL. Nobody stops it; whoever must makes a server of its own."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> str:
+    """A database with the store's tables, to be copied: migrating each anew would take longer."""
+    name = postgres.make()
+    made = Database(postgres.url(name))
+    made.migrate()
+    made.close()
+    return name
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A store of one test in a file, without tables."""
+    return f"sqlite:///{tmp_path / 'warren.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
+    """A store of one test in PostgreSQL, with tables."""
+    name = postgres.make(migrated)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A store of one test, once in each kind of database; `migrate` has yet to be called, as every daemon does."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
+
+
+@pytest.fixture
+def database(store_url: str) -> Iterator[Database]:
+    """The same, opened, with its tables."""
+    opened = Database(store_url)
+    opened.migrate()
+    yield opened
+    opened.close()

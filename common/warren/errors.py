@@ -176,3 +176,25 @@ class MapFailed(ResultError):
 
 class WorkerStartError(WarrenError):
     """A worker could not start: a module that cannot be imported, no task in it, a port in use."""
+
+
+# --- the store's -----------------------------------------------------------------------------------------------------
+
+
+class StoreUnavailable(WarrenError):
+    """The database of history, schedules and workflows cannot be used now; what was to be written was not."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(f"the store {url!r} cannot be used: {why}")
+        self.url, self.why = url, why
+
+
+class StoreEmpty(WarrenError):
+    """The database has no tables of ours, or those of an older Warren: nothing has recorded into it yet."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"the store {url!r} has nothing in it yet: start `warren recorder` or `warren scheduler`, which make its tables, "
+            "or name another with --store"
+        )
+        self.url = url
