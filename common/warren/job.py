@@ -20,6 +20,7 @@ VERSION = 1
 APP_ID = "warren"
 CONTENT_TYPE = "application/json"
 ENQUEUED_AT = "warren-enqueued-at"
+WORKFLOW = "warren-workflow"
 _SHORT_BYTES = 255
 """An AMQP short string: bytes, not characters."""
 _FOREIGN_HEADERS_BYTES = 16_384
@@ -56,6 +57,8 @@ class Job(msgspec.Struct, frozen=True):
         deadline_at: when its last attempt must have ended.
         wants_result: False when no result shall be published.
         limits: what this call says differently from its task.
+        workflow: the id of the workflow that it belongs to, if to any.
+        node: its name in that.
         foreign: headers that are not ours, carried along (traceparent and the like).
     """
 
@@ -77,6 +80,8 @@ class Job(msgspec.Struct, frozen=True):
     wants_result: bool = True
     replays: int = 0
     limits: Limits | None = None
+    workflow: str = ""
+    node: str = ""
     foreign: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     @property
@@ -137,6 +142,8 @@ def to_message(job: Job) -> Message:
         "warren-attempt": job.attempt,
         **_times(job),
     }
+    if job.workflow:
+        headers |= {WORKFLOW: job.workflow, "warren-node": job.node}
     if job.queue:
         headers["warren-queue"] = job.queue
     if job.failures:
@@ -299,6 +306,8 @@ _HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "warren-deadline-at": ("deadline_at", _seconds),
     "warren-last-error": ("last_error", _text),
     "warren-limits": ("limits", _limits),
+    WORKFLOW: ("workflow", _text),
+    "warren-node": ("node", _text),
     "warren-result": ("wants_result", _is_wanted),
 }
 """The field each header tells of, and how it is read."""

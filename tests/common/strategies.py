@@ -52,6 +52,7 @@ jobs = st.builds(
     wants_result=st.booleans(),
     replays=counts,
     limits=limits,
+    workflow=texts,
     foreign=st.dictionaries(
         st.from_regex(r"[a-w][a-v]{0,9}", fullmatch=True), texts | counts | st.booleans(), max_size=3
     ),

@@ -183,6 +183,12 @@ def test_limits_that_are_none_are_refused(limits: str) -> None:
     assert "'warren-limits' is not understood" in refusal(warren_limits=limits)
 
 
+def test_a_job_says_to_which_node_of_which_workflow_it_belongs_and_its_retries_do() -> None:
+    job = Job(id="1", body=Body("t"), queue="q", workflow="w", node="clean").next_attempt("failed")
+    again = from_message(to_message(job), "q", 0.0)
+    assert (again.workflow, again.node) == ("w", "clean")
+
+
 def test_a_text_of_ours_that_is_none_is_left_out() -> None:
     assert read(warren_last_error=b"\xff").last_error == ""
 
