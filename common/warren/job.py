@@ -141,9 +141,8 @@ def to_message(job: Job) -> Message:
         "warren-version": VERSION,
         "warren-attempt": job.attempt,
         **_times(job),
+        **({WORKFLOW: job.workflow, "warren-node": job.node} if job.workflow else {}),
     }
-    if job.workflow:
-        headers |= {WORKFLOW: job.workflow, "warren-node": job.node}
     if job.queue:
         headers["warren-queue"] = job.queue
     if job.failures:
