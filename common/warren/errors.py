@@ -171,11 +171,11 @@ class MapFailed(ResultError):
         self.failed, self.results = failed, results
 
 
-# --- the worker's ----------------------------------------------------------------------------------------------------
+# --- a daemon's ------------------------------------------------------------------------------------------------------
 
 
-class WorkerStartError(WarrenError):
-    """A worker could not start: a module that cannot be imported, no task in it, a port in use."""
+class StartError(WarrenError):
+    """A worker or another daemon could not start: a module that cannot be imported, no task in it, a port in use, no database."""
 
 
 # --- the store's -----------------------------------------------------------------------------------------------------

@@ -251,6 +251,42 @@ class WorkerStopped(msgspec.Struct, frozen=True):
     given_back: int
 
 
+class DaemonReady(msgspec.Struct, frozen=True):
+    """A daemon that is no worker is connected: it works, or stands by until the one that does is gone."""
+
+    kind: str
+    name: str
+    http: str
+
+
+class StandingBy(msgspec.Struct, frozen=True):
+    """Another daemon of this kind leads; this one takes over when that is gone."""
+
+    kind: str
+    name: str
+
+
+class Leading(msgspec.Struct, frozen=True):
+    """This daemon is the one of its kind that works now."""
+
+    kind: str
+    name: str
+
+
+class DaemonStopping(msgspec.Struct, frozen=True):
+    """A daemon that is no worker finishes what it has begun."""
+
+    kind: str
+    signal: str
+
+
+class DaemonStopped(msgspec.Struct, frozen=True):
+    """A daemon that is no worker has stopped."""
+
+    kind: str
+    name: str
+
+
 class StatusRefused(msgspec.Struct, frozen=True):
     """The broker does not take this worker's status; it works all the same, unseen by `warren workers`."""
 
@@ -288,6 +324,11 @@ Event = (
     | WorkerDraining
     | WorkerStopped
     | StatusRefused
+    | DaemonReady
+    | StandingBy
+    | Leading
+    | DaemonStopping
+    | DaemonStopped
 )
 Subscriber = Callable[[Event], None]
 

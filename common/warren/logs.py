@@ -9,6 +9,9 @@ from warren.events import (
     BrokerLost,
     CommandIgnored,
     ControlUnavailable,
+    DaemonReady,
+    DaemonStopped,
+    DaemonStopping,
     Event,
     JobBuried,
     JobEnded,
@@ -19,6 +22,7 @@ from warren.events import (
     JobRefused,
     JobsEnqueued,
     JobStarted,
+    Leading,
     LoopBlocked,
     PoolNotGrown,
     PoolResized,
@@ -32,6 +36,7 @@ from warren.events import (
     QueueResumed,
     RedeliveryRecognised,
     StaleSettle,
+    StandingBy,
     StatusRefused,
     WorkerDraining,
     WorkerReady,
@@ -70,6 +75,11 @@ _LINES: dict[type, tuple[int, str]] = {
     WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),
     WorkerStopped: (logging.INFO, "worker stopped"),
     StatusRefused: (logging.WARNING, "the broker does not take this worker's status: `warren workers` cannot show it"),
+    DaemonReady: (logging.INFO, "ready"),
+    StandingBy: (logging.INFO, "standing by: another one leads"),
+    Leading: (logging.INFO, "leading"),
+    DaemonStopping: (logging.INFO, "stopping"),
+    DaemonStopped: (logging.INFO, "stopped"),
 }
 
 _ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}

@@ -119,6 +119,10 @@ class Names:
     def reply(self, unique: str) -> str:
         return f"{self.namespace}.reply.{unique}"
 
+    def leader(self, kind: str) -> str:
+        """Return the name of the exclusive queue that the one working daemon of a kind has."""
+        return f"{self.namespace}.{kind}.leader"
+
     def hears(self, unique: str) -> str:
         """Return the name of the queue on which one worker hears what is said to all."""
         return f"{self.namespace}.control.{unique}"

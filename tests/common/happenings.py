@@ -37,5 +37,10 @@ EVENTS: list[Event] = [
     events.WorkerDraining("SIGTERM", 2, 30.0),
     events.WorkerStopped(10, 1),
     events.StatusRefused("403 ACCESS_REFUSED"),
+    events.DaemonReady("recorder", "r", "http://h:1"),
+    events.StandingBy("recorder", "r"),
+    events.Leading("recorder", "r"),
+    events.DaemonStopping("recorder", "SIGTERM"),
+    events.DaemonStopped("recorder", "r"),
 ]
 KINDS = get_args(Event)

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.workers import written
 from tests.support import eventually_async
 
-from warren.errors import WorkerStartError
+from warren.errors import StartError
 from warren.events import Event, Events, ProcessExited
 from warren.hooks import Hook, process_init, warren_init
 from warren.outcome import Done
@@ -152,7 +152,7 @@ def test_a_hook_that_raises_is_a_worker_that_cannot_start(tmp_path: Path, what: 
         async with started(tmp_path):
             pass
 
-    with pytest.raises(WorkerStartError, match=f"{kind} '{HOOKED}:{what}' raised ConnectionError: {what} fails"):
+    with pytest.raises(StartError, match=f"{kind} '{HOOKED}:{what}' raised ConnectionError: {what} fails"):
         asyncio.run(scenario())
 
 

@@ -18,7 +18,7 @@ from tests.faults.workers import written
 from tests.support import eventually_async
 from tests.worker.test_pool import Scene, scenario
 
-from warren.errors import WorkerStartError
+from warren.errors import StartError
 from warren.events import Events, ProcessNotStarted
 from warren.worker import Worker, keeper
 from warren.worker.chores import Chores
@@ -41,7 +41,7 @@ def test_a_nursery_that_dies_as_it_starts_is_an_error_and_no_endless_loop(monkey
 
     monkeypatch.setattr(keeper, "start_program", ends_at_once)
     worker = Worker([JOBS], url="memory://nursery", processes=2, http_port=-1)
-    with pytest.raises(WorkerStartError, match="nursery dies as it starts"):
+    with pytest.raises(StartError, match="nursery dies as it starts"):
         worker.run()
     assert len(started) == 3
 
@@ -52,7 +52,7 @@ def test_a_nursery_that_cannot_be_started_at_all_is_an_error_that_says_why(monke
 
     monkeypatch.setattr(keeper, "start_program", fails)
     worker = Worker([JOBS], url="memory://nursery", processes=1, http_port=-1)
-    with pytest.raises(WorkerStartError, match=r"cannot be started: \[Errno 12\] Cannot allocate memory"):
+    with pytest.raises(StartError, match=r"cannot be started: \[Errno 12\] Cannot allocate memory"):
         worker.run()
 
 

@@ -1,12 +1,15 @@
-"""Running a worker in the foreground, for `warren worker` and `warren up`: its options, its logs, its readiness."""
+"""Running a daemon in the foreground, for `warren worker`, `warren up` and the others: its options, its logs, its readiness."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from warren.console.output import emit
 from warren.settings import Settings
+
+if TYPE_CHECKING:
+    from warren.events import Subscriber
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +41,17 @@ _OPTIONS = {
     "payload_limit": ("BYTES", "Of a job, and of a result."),
 }
 """Settings of a worker by name; with the queues, their order, and what every command takes, these are all there are."""
+_OF_EVERY_DAEMON = (
+    "http_host",
+    "http_port",
+    "log_level",
+    "log_format",
+    "declare",
+    "engine",
+    "heartbeat",
+    "connect_timeout",
+    "publish_timeout",
+)
 
 
 def worker_options(function: F) -> F:
@@ -57,11 +71,54 @@ def worker_options(function: F) -> F:
     return queue(strict(function))
 
 
+def daemon_options(function: F) -> F:
+    """Add an option for every setting of a daemon that is no worker."""
+    for name in reversed(_OF_EVERY_DAEMON):
+        metavar, what = _OPTIONS[name]
+        function = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=what)(function)
+    named = click.option("--name", metavar="NAME", help="Of this daemon in logs; host and process id by default.")
+    store = click.option(
+        "--store", metavar="URL", help="The database: sqlite:///FILE, or postgresql://user:password@host/name."
+    )
+    return store(named(function))
+
+
+class Daemon(Protocol):
+    """A daemon that was made and is not started."""
+
+    def run(self) -> None: ...
+
+
+def serve_daemon(make: Callable[["Subscriber"], Daemon], settings: Settings, *, as_json: bool) -> None:
+    """Run a daemon until it is told to stop; with JSON, one document tells when it is ready.
+
+    Args:
+        make: makes it of who shall be told everything that happens.
+        settings: for its logs.
+        as_json: whether its readiness is told on standard output.
+
+    Raises:
+        StartError: it could not begin.
+    """
+    from warren import logs  # noqa: PLC0415 - `--help` needs none of them
+    from warren.events import DaemonReady, Event  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format)
+    log = logs.LogSubscriber()
+
+    def tell(event: Event) -> None:
+        log(event)
+        if as_json and isinstance(event, DaemonReady):
+            emit(event)
+
+    make(tell).run()
+
+
 def serve(modules: Sequence[str], settings: Settings, *, as_json: bool) -> None:
     """Run a worker until it is told to stop.
 
     Raises:
-        WorkerStartError: it could not begin.
+        StartError: it could not begin.
     """
     from warren import logs  # noqa: PLC0415 - the worker's imports cost, and `--help` needs none of them
     from warren.events import Event, WorkerReady  # noqa: PLC0415

@@ -5,22 +5,20 @@ import os
 import random
 import socket
 import sys
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from warren import clock, quantities
-from warren.amqp.engines import without_password
-from warren.amqp.seam import AmqpError, ConnectFailed
-from warren.errors import TopologyMismatch, WorkerStartError
-from warren.events import BrokerConnected, BrokerLost, Event, Events, WorkerDraining, WorkerReady, WorkerStopped
+from warren.events import Event, Events, WorkerDraining, WorkerReady, WorkerStopped
+from warren.health import Health, serve_http
 from warren.metrics import Metrics
+from warren.rebuilding import Rebuilding
 from warren.settings import Settings, load
 from warren.status import WorkerState
+from warren.stopping import Stopping
 from warren.topology import Names, workers_exchange
 from warren.worker.autoscaler import Autoscaler, jobs_ready
 from warren.worker.blame import STOPPING
@@ -28,7 +26,6 @@ from warren.worker.cancelling import Cancelling
 from warren.worker.caps import Caps
 from warren.worker.control import Control
 from warren.worker.execution import Runner
-from warren.worker.health import Health, HttpServer
 from warren.worker.intake import Intake
 from warren.worker.outlet import Outlet
 from warren.worker.pausing import Pausing
@@ -40,12 +37,9 @@ from warren.worker.session import Session
 from warren.worker.settle import Settler
 from warren.worker.setup import Setup
 from warren.worker.steering import Steering
-from warren.worker.stopping import Stopping
 from warren.worker.user_metrics import Sums
 
-_BEAT_SECONDS = 1.0
 _FINISH_SECONDS = 5.0
-_SHORT_LIFE_SECONDS = 2.0
 
 
 class Worker:
@@ -129,7 +123,7 @@ class Worker:
         """Work until SIGTERM, SIGINT or `stop`; returns when everything is finished or given back.
 
         Raises:
-            WorkerStartError: it could not begin.
+            StartError: it could not begin.
         """
         asyncio.run(self.serve())
 
@@ -141,7 +135,8 @@ class Worker:
     async def serve(self) -> None:
         """As `run`, on a loop that is there already."""
         self._loop = asyncio.get_running_loop()
-        http = self._serve_http()
+        http = serve_http(self.settings, self._registry, self.health)
+        self.http_port = http.port if http is not None else 0
         chores: list[asyncio.Task[None]] = []
         try:
             self._stopping.listen_to_signals(self._loop)
@@ -150,9 +145,11 @@ class Worker:
             )
             steering.listen(self._control)
             scaler = _autoscaler(self.settings, self._pool, self._outlet, self._events)
-            chores += [asyncio.create_task(chore) for chore in (self._beat(), self._report.run(), scaler.scale())]
-            if await self._unless_stopped(self._start_pool()):
-                await self._unless_stopped(self._stay_connected())
+            chores += [
+                asyncio.create_task(chore) for chore in (self.health.keep_beating(), self._report.run(), scaler.scale())
+            ]
+            if await self._stopping.unless_asked(self._start_pool()):
+                await self._stopping.unless_asked(self._rebuilding().run())
             await self._drain()
         finally:
             for chore in chores:
@@ -173,56 +170,6 @@ class Worker:
         self._ahead.coroutines = self.settings.coroutines if True in kinds else 0
         self._ahead.mixed = len(kinds) > 1
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do this until it is done, or until we shall stop; whether it was done."""
-        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopping.asked.wait())
-        await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
-        done = working.done()
-        stopped.cancel()
-        working.cancel()
-        await asyncio.gather(working, stopped, return_exceptions=True)
-        if done:
-            working.result()
-        return done
-
-    async def _stay_connected(self) -> None:
-        """Build a session, use it until it is lost, build the next: the first and every other by the same way."""
-        again = False
-        while True:
-            session = await self._connect(first=not again)
-            self._connected(again=again)
-            again, since = True, time.monotonic()
-            reason = await asyncio.shield(session.lost)
-            self._intake.lost(session, reason)
-            # One that did not live long will hardly do better at once.
-            wait = 0.0 if time.monotonic() - since > _SHORT_LIFE_SECONDS else random.uniform(0.2, 1.0)  # noqa: S311 - jitter
-            self.health.not_ready = f"not connected: {reason}"
-            self._report.becomes(WorkerState.DISCONNECTED)
-            self._events.emit(BrokerLost(reason, round(wait, 3)))
-            await session.close()
-            await asyncio.sleep(wait)
-
-    async def _connect(self, *, first: bool) -> Session:
-        def tell(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self.health.not_ready = f"not connected: {error}"
-            self._events.emit(BrokerLost(str(error), round(state.upcoming_sleep, 3)))
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((AmqpError, TopologyMismatch)),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
-            before_sleep=tell,
-        )
-        async for attempt in retrying:
-            with attempt:
-                try:
-                    return await self._open()
-                except (ConnectFailed, TopologyMismatch) as error:
-                    if first and getattr(error, "permanent", True):
-                        raise WorkerStartError(str(error)) from error
-                    raise
-        raise AssertionError("tenacity gives up only when told to")
-
     async def _open(self) -> Session:
         self._session = session = await Session.open(self.settings, self.name, self._outlet)
         try:
@@ -238,15 +185,26 @@ class Worker:
             raise
         return session
 
-    def _connected(self, *, again: bool) -> None:
-        self.health.not_ready = ""
+    def _rebuilding(self) -> Rebuilding[Session]:
+        return Rebuilding(
+            self._open,
+            self.settings.urls,
+            self.health,
+            self._events,
+            on_built=self._connected,
+            on_lost=self._disconnected,
+        )
+
+    def _connected(self, _: Session, again: bool) -> None:
         self._report.becomes(WorkerState.RUNNING)
-        broker = ", ".join(without_password(url) for url in self.settings.urls)
-        self._events.emit(BrokerConnected(broker, again))
         if not again:
             http = f"{self.settings.http_host}:{self.http_port}" if self.http_port else ""
             tasks = tuple(sorted(self._pool.tasks))
             self._events.emit(WorkerReady(self.name, self.settings.queue_names, self._pool.size, tasks, http))
+
+    def _disconnected(self, session: Session, reason: str) -> None:
+        self._intake.lost(session, reason)
+        self._report.becomes(WorkerState.DISCONNECTED)
 
     async def _drain(self) -> None:
         """No new jobs; running ones get the grace period; the rest is given back, uncharged."""
@@ -257,18 +215,6 @@ class Worker:
         await self._intake.drain(grace, self._stopping.hurry)
         self._pool.kill_busy(STOPPING)
         await self._intake.finish(_FINISH_SECONDS)
-
-    async def _beat(self) -> None:
-        while True:
-            self.health.beat()
-            await asyncio.sleep(_BEAT_SECONDS)
-
-    def _serve_http(self) -> HttpServer | None:
-        if self.settings.http_port < 0:
-            return None
-        http = HttpServer(self.settings.http_host, self.settings.http_port, self._registry, self.health)
-        self.http_port = http.port
-        return http
 
 
 def _read_ahead(processes: int, settings: Settings) -> ReadAhead:

@@ -10,12 +10,14 @@ from contextlib import suppress
 from warren import topology
 from warren.amqp.engines import connect_any
 from warren.amqp.seam import AmqpError, ChannelRefused, Connection, Returned
+from warren.declaring import declare_each
 from warren.errors import TopologyMismatch
 from warren.settings import Settings
-from warren.topology import Item, Names
+from warren.topology import Names
 from warren.worker.plan import Publish
 
 CANNOT_PUBLISH = (AmqpError, TopologyMismatch, TimeoutError)
+_WHO = "worker"
 
 
 class Outlet:
@@ -84,7 +86,7 @@ class Outlet:
 
     async def _declare(self, connection: Connection) -> None:
         queues = (item for queue in self._settings.queue_names for item in topology.work_queue(self._names, queue))
-        await _declare_each(connection, *topology.base(self._names), *topology.workers(self._names), *queues)
+        await declare_each(connection, *topology.base(self._names), *topology.workers(self._names), *queues, who=_WHO)
         # The levels of the delay take a second to declare on a new broker, and the first job need not wait for them.
         if self._delays is None or self._delays.done():
             self._delays = asyncio.get_running_loop().create_task(self._declare_delays(connection))
@@ -92,7 +94,7 @@ class Outlet:
     async def _declare_delays(self, connection: Connection) -> None:
         with suppress(AmqpError, TopologyMismatch):  # shows when they are used, and is tried again then
             if not self._complete or not await connection.exists(topology.delays_marker(self._names)):
-                await _declare_each(connection, *topology.delays(self._names))
+                await declare_each(connection, *topology.delays(self._names), who=_WHO)
                 self._complete = True
 
 
@@ -105,16 +107,3 @@ async def connect(settings: Settings, name: str) -> Connection:
         heartbeat=settings.heartbeat,
         timeout=settings.connect_timeout,
     )
-
-
-async def _declare_each(connection: Connection, *items: Item) -> None:
-    for item in items:
-        try:
-            await connection.declare(item)
-        except ChannelRefused as error:
-            if not error.permanent:
-                raise
-            raise TopologyMismatch(
-                f"the broker will not let this worker declare {getattr(item, 'name', 'a binding')!r}: {error.text}; "
-                "`warren topology check` explains, or have an administrator run `warren topology apply` and set declare = false"
-            ) from error

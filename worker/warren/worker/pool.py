@@ -84,7 +84,7 @@ class Pool:
         """Start all processes; returns when the first can run jobs.
 
         Raises:
-            WorkerStartError: the modules cannot be imported.
+            StartError: the modules cannot be imported.
         """
         self._upkeep = [asyncio.create_task(keep()) for keep in (self._vigil.keep, self._watch.memory)]
         await self._supervisor.start()

@@ -18,10 +18,10 @@ from warren.steering import (
     Stacks,
     TellStacks,
 )
+from warren.stopping import Stopping
 from warren.worker.control import Control
 from warren.worker.intake import Intake
 from warren.worker.pool import Pool
-from warren.worker.stopping import Stopping
 
 
 @dataclass(frozen=True, slots=True)

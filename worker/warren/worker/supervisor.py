@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from warren.errors import WorkerStartError
+from warren.errors import StartError
 from warren.events import Events, JobProgress, ProcessExited, ProcessNotStarted, ProcessStarted
 from warren.worker.assignment import Assignment
 from warren.worker.blame import NURSERY_DIED, WIRE_LOST
@@ -73,7 +73,7 @@ class Supervisor:
         """Start all processes; returns when the first can run jobs.
 
         Raises:
-            WorkerStartError: the modules cannot be imported.
+            StartError: the modules cannot be imported.
         """
         self._first = asyncio.get_running_loop().create_future()
         for slot in range(self.size):
@@ -222,7 +222,7 @@ class Supervisor:
 def _fail_start(first: "asyncio.Future[None] | None", why: str) -> None:
     """Have `start` raise, if no process was ready before."""
     if first is not None and not first.done():
-        first.set_exception(WorkerStartError(why))
+        first.set_exception(StartError(why))
 
 
 def _progress(run: Run, progress: Progress) -> JobProgress:

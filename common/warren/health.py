@@ -1,8 +1,9 @@
-"""/metrics, /livez and /readyz on one port, from a thread of their own: they answer also when the worker's loop does not turn.
+"""/metrics, /livez and /readyz on one port, from a thread of their own: they answer also when the daemon's loop does not turn.
 
 The server is the standard library's, the metrics application prometheus-client's.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,11 +13,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from warren.errors import WorkerStartError
+from warren.errors import StartError
+from warren.settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+_BEAT_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
 """A loop that has not turned for that long is not alive; it never does more than I/O."""
 
@@ -33,6 +36,12 @@ class Health:
         """Say that the loop turns."""
         self._beat = time.monotonic()
 
+    async def keep_beating(self) -> None:
+        """Say so every second, until cancelled."""
+        while True:
+            self.beat()
+            await asyncio.sleep(_BEAT_SECONDS)
+
     @property
     def stuck(self) -> str:
         """Why it is not alive; empty when it is."""
@@ -47,7 +56,7 @@ class HttpServer:
         try:
             self._server = make_server(host, port, _application(registry, health), _Server, _Handler)
         except OSError as error:
-            raise WorkerStartError(
+            raise StartError(
                 f"cannot serve metrics on {host}:{port}: {error.strerror}; choose another port with --http-port, 0 for any free one"
             ) from error
         self.port: int = self._server.server_port
@@ -59,6 +68,17 @@ class HttpServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def serve_http(settings: Settings, registry: CollectorRegistry, health: Health) -> HttpServer | None:
+    """Serve by a daemon's settings; None when they want no server.
+
+    Raises:
+        StartError: the port cannot be had.
+    """
+    if settings.http_port < 0:
+        return None
+    return HttpServer(settings.http_host, settings.http_port, registry, health)
 
 
 def _application(registry: CollectorRegistry, health: Health) -> "WSGIApplication":

@@ -1,6 +1,6 @@
 """When a worker stops, and when it hurries."""
 
-from warren.worker.stopping import Stopping
+from warren.stopping import Stopping
 
 
 def test_asked_once_it_stops_and_asked_again_it_hurries() -> None:
