@@ -34,6 +34,10 @@ class InvalidHook(UsageError):
         self.name = name
 
 
+class InvalidSchedule(UsageError):
+    """A declaration that cannot be a schedule: an impossible rule, option or time zone."""
+
+
 class InvalidArguments(UsageError):
     """Arguments that do not fit the task's signature and annotations, or cannot be written as JSON."""
 
