@@ -57,6 +57,14 @@ class PayloadTooLarge(UsageError):
         self.task, self.size, self.limit = task, size, limit
 
 
+class InvalidWorkflow(UsageError):
+    """A workflow that could never end, or refers to what it does not have: cycles, unknown nodes, names given twice, too many nodes."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"workflow {name!r} cannot be run: {why}; nothing was sent")
+        self.name, self.why = name, why
+
+
 class InvalidSettings(UsageError):
     """One or more settings that are unknown or cannot be right; every problem is in `problems`."""
 

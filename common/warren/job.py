@@ -20,7 +20,8 @@ VERSION = 1
 APP_ID = "warren"
 CONTENT_TYPE = "application/json"
 ENQUEUED_AT = "warren-enqueued-at"
-WORKFLOW = "warren-workflow"
+WORKFLOW, NODE = "warren-workflow", "warren-node"
+"""Of the job of a workflow's node, and of what is told of it."""
 _SHORT_BYTES = 255
 """An AMQP short string: bytes, not characters."""
 _FOREIGN_HEADERS_BYTES = 16_384
@@ -141,7 +142,7 @@ def to_message(job: Job) -> Message:
         "warren-version": VERSION,
         "warren-attempt": job.attempt,
         **_times(job),
-        **({WORKFLOW: job.workflow, "warren-node": job.node} if job.workflow else {}),
+        **({WORKFLOW: job.workflow, NODE: job.node} if job.workflow else {}),
     }
     if job.queue:
         headers["warren-queue"] = job.queue
@@ -306,7 +307,7 @@ _HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "warren-last-error": ("last_error", _text),
     "warren-limits": ("limits", _limits),
     WORKFLOW: ("workflow", _text),
-    "warren-node": ("node", _text),
+    NODE: ("node", _text),
     "warren-result": ("wants_result", _is_wanted),
 }
 """The field each header tells of, and how it is read."""

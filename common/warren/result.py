@@ -1,11 +1,11 @@
 """A result's message: what a job came to, published once for whoever waits and whoever keeps history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from warren.amqp.seam import Message
-from warren.job import APP_ID, CONTENT_TYPE, Job, new_id
+from warren.job import APP_ID, CONTENT_TYPE, NODE, WORKFLOW, Job, new_id
 from warren.states import JobState
 
 NOBODY = "-"
@@ -61,7 +61,7 @@ def to_message(result: Result, job: Job, items: bytes | None = None) -> tuple[Me
         content_type=CONTENT_TYPE,
         timestamp=int(result.finished_at),
         app_id=APP_ID,
-        headers=_trace(job.foreign),
+        headers=_headers(job),
     )
     return message, job.reply_to or NOBODY
 
@@ -100,8 +100,12 @@ def from_message(message: Message) -> Result | None:
         return None
 
 
-def _trace(foreign: Mapping[str, object]) -> dict[str, object]:
-    return {name: foreign[name] for name in ("traceparent", "tracestate") if name in foreign}
+def _headers(job: Job) -> dict[str, object]:
+    foreign = job.foreign
+    headers = {name: foreign[name] for name in ("traceparent", "tracestate") if name in foreign}
+    if job.workflow:
+        headers |= {WORKFLOW: job.workflow, NODE: job.node}
+    return headers
 
 
 _RESULT = msgspec.json.Decoder(Result)
