@@ -122,6 +122,14 @@ class Composer:
         job = replace(job, ready_at=now, first_ready_at=now)
         return self._address(job, _kind(job, Any), 0.0)
 
+    def given(self, job: Job, now: float) -> Outgoing:
+        """Return a job that somebody else has made, to be published when it is ready to run.
+
+        Raises:
+            PayloadTooLarge, DelayTooLong: it cannot be.
+        """
+        return self._address(job, _kind(job, Any), max(0.0, job.ready_at - now))
+
     def _compose(self, body: Body, task: AnyTask, now: float, items: int = 0) -> Outgoing:
         known = self._kinds.get(id(task))
         kind = known[1] if known is not None else self._learn(task)
