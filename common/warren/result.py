@@ -26,6 +26,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is published about a job.
 
     For a chunk, `items` and `failed` hold what is new, by place; `state` stays `running` until no item is left.
+    `replays` says in which of its lives: a dead letter that is replayed has attempts from 1 again.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     items: dict[int, msgspec.Raw] | None = None
     failed: dict[int, ItemFailure] | None = None
+    replays: int = 0
 
 
 def to_message(result: Result, job: Job, items: bytes | None = None) -> tuple[Message, str]:

@@ -196,6 +196,7 @@ class Planner:
             failure.message,
             failure.type,
             failure.traceback,
+            replays=job.replays,
         )
 
     def _item_results(
@@ -205,9 +206,8 @@ class Planner:
         parts = list(in_parts(done, failed))
         for number, (items, others) in enumerate(parts, 1):
             state_now = state if number == len(parts) else JobState.RUNNING
-            told = Result(
-                job.id, job.task, job.queue, state_now, job.attempt, now, self.worker, reason=why, failed=others
-            )
+            place = job.id, job.task, job.queue, state_now, job.attempt, now, self.worker
+            told = Result(*place, reason=why, failed=others, replays=job.replays)
             message, key = result.to_message(told, job, items)
             yield Publish(message, self.names.results, key, mandatory=False)
 
