@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from warren.events_workflows import WorkflowEvent
+
 
 class JobEnqueued(msgspec.Struct, frozen=True):
     """A producer's job was confirmed; `seconds` from the call to the confirm."""
@@ -329,6 +331,7 @@ Event = (
     | Leading
     | DaemonStopping
     | DaemonStopped
+    | WorkflowEvent
 )
 Subscriber = Callable[[Event], None]
 

@@ -42,6 +42,15 @@ from warren.events import (
     WorkerReady,
     WorkerStopped,
 )
+from warren.events_workflows import (
+    NodeEnded,
+    WorkflowDelayed,
+    WorkflowEnded,
+    WorkflowMessageIgnored,
+    WorkflowRefused,
+    WorkflowsSwept,
+    WorkflowStarted,
+)
 from warren.lean_structlog import structlog
 
 if TYPE_CHECKING:
@@ -80,6 +89,16 @@ _LINES: dict[type, tuple[int, str]] = {
     Leading: (logging.INFO, "leading"),
     DaemonStopping: (logging.INFO, "stopping"),
     DaemonStopped: (logging.INFO, "stopped"),
+    WorkflowStarted: (logging.INFO, "workflow started"),
+    WorkflowRefused: (logging.WARNING, "what was submitted is no workflow; whoever waits for it is told"),
+    NodeEnded: (logging.DEBUG, "end of a workflow's job heard"),
+    WorkflowEnded: (logging.INFO, "workflow ended"),
+    WorkflowDelayed: (
+        logging.WARNING,
+        "what follows for workflows cannot be done yet; it is written down and tried again",
+    ),
+    WorkflowMessageIgnored: (logging.WARNING, "a message for workflows is ignored"),
+    WorkflowsSwept: (logging.DEBUG, "running workflows were looked through"),
 }
 
 _ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}

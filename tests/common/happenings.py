@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from warren import events
+from warren import events, events_workflows
 from warren.events import Event
 
 JOB = ("the-id", "m:f", "images")
@@ -42,5 +42,12 @@ EVENTS: list[Event] = [
     events.Leading("recorder", "r"),
     events.DaemonStopping("recorder", "SIGTERM"),
     events.DaemonStopped("recorder", "r"),
+    events_workflows.WorkflowStarted("w", "etl", 3),
+    events_workflows.WorkflowRefused("w", "it has no nodes"),
+    events_workflows.NodeEnded("w", "clean", "the-id", "done", taken=True),
+    events_workflows.WorkflowEnded("w", "etl", "failed", 1.5, "node 'clean' failed"),
+    events_workflows.WorkflowDelayed("no broker", 3),
+    events_workflows.WorkflowMessageIgnored("no request"),
+    events_workflows.WorkflowsSwept(3, 1, 0, 0),
 ]
 KINDS = get_args(Event)

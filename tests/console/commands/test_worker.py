@@ -12,8 +12,7 @@ from warren.settings import KEYS
 
 def test_every_setting_has_an_option() -> None:
     everywhere = {"url", "namespace", "management_url", "queues", "strict"}
-    no_workers = {"store", "history_age", "history_jobs"}
-    assert set(_OPTIONS) | everywhere | no_workers == set(KEYS)
+    assert set(_OPTIONS) | everywhere == set(KEYS)
 
 
 @pytest.mark.broker

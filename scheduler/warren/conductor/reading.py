@@ -1,0 +1,136 @@
+"""What the messages of the workflows' queue say: pure.
+
+Three kinds come: requests of producers and operators, results of workflows' jobs, and every dead letter of the namespace, since
+the broker writes some itself, of which there is no result. A dead letter of a job that belongs to no workflow says nothing.
+"""
+
+import hashlib
+
+import msgspec
+
+from warren import dead_letter, result
+from warren.amqp.seam import Delivery, Message
+from warren.errors import InvalidWorkflow
+from warren.job import NODE, WORKFLOW
+from warren.result import Result
+from warren.states import FINAL, JobState
+from warren.topology import Names
+from warren.workflow import messages
+from warren.workflow.graph import Definition, Graph
+from warren.workflow.jobs import TASK
+from warren.workflow.machine import CancelAsked, Ended, Happening, RetryAsked
+
+INVALID = "invalid_workflow"
+_EXPIRED = "expired"
+_ID_BYTES = 255
+_NAME_CHARACTERS = 200
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A workflow to begin."""
+
+    graph: Graph
+
+    @property
+    def workflow(self) -> str:
+        return self.graph.definition.id
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """Something happened to a workflow; `value` is what a node returned."""
+
+    workflow: str
+    happening: Happening
+    value: msgspec.Raw | None = None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A workflow that is none; whoever waits for it is told by this result, under this routing key."""
+
+    answer: Result
+    reply_to: str
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """Nothing to be done; `why` says what should not have come, if so."""
+
+    why: str = ""
+
+
+Heard = Submitted | Happened | Refused | Nothing
+
+
+def read(delivery: Delivery, names: Names, now: float) -> Heard:
+    """Return what a message says, which may have been written by anybody."""
+    if delivery.exchange == names.dead:
+        return _dead(delivery, now)
+    if delivery.exchange == names.workflows:
+        return _request(delivery.message, now)
+    return _result(delivery.message)
+
+
+def _request(message: Message, now: float) -> Heard:
+    try:
+        request = messages.from_message(message)
+    except messages.NotARequest as error:
+        return Nothing(str(error))
+    asked = message.message_id or f"anonymous-{hashlib.sha256(message.body).hexdigest()[:16]}"
+    match request:
+        case messages.Submit(workflow=definition):
+            return _submitted(definition, now)
+        case messages.Cancel():
+            return Happened(request.id, CancelAsked(asked, request.at, request.reason))
+        case messages.Retry():
+            return Happened(request.id, RetryAsked(asked, request.at))
+        case _:
+            return Nothing(f"requests of type {message.type!r:.60} are not known here")
+
+
+def _submitted(definition: Definition, now: float) -> Heard:
+    try:
+        _check(definition)
+        return Submitted(Graph.of(definition))
+    except InvalidWorkflow as error:
+        name = definition.name[:_NAME_CHARACTERS]
+        answer = Result(definition.id, TASK + name, "", JobState.DEAD, 1, now, reason=INVALID, error=str(error))
+        return Refused(answer, definition.reply_to or result.NOBODY)
+
+
+def _check(definition: Definition) -> None:
+    """Refuse what cannot be kept or found again."""
+    if not (definition.id.isprintable() and 0 < len(definition.id.encode()) <= _ID_BYTES):
+        raise InvalidWorkflow(definition.name[:_NAME_CHARACTERS], f"its id is no text of 1 to {_ID_BYTES} bytes")
+    if len(definition.name) > _NAME_CHARACTERS:
+        raise InvalidWorkflow(
+            definition.name[:_NAME_CHARACTERS], f"its name has more than {_NAME_CHARACTERS} characters"
+        )
+
+
+def _result(message: Message) -> Heard:
+    workflow, node = _place(message)
+    found = result.from_message(message)
+    if not workflow or found is None:
+        return Nothing("a message came as the result of a workflow's job and is none")
+    return ended(workflow, node, found) if found.state in FINAL else Nothing()
+
+
+def ended(workflow: str, node: str, found: Result) -> Happened:
+    """Return what a job's final result means to its node."""
+    end = Ended(node, found.id, found.state, found.finished_at, found.reason, found.error, found.error_type)
+    return Happened(workflow, end, found.value if found.state is JobState.DONE else None)
+
+
+def _dead(delivery: Delivery, now: float) -> Heard:
+    message = delivery.message
+    workflow, node = _place(message)
+    if not workflow:
+        return Nothing()
+    letter = dead_letter.read(message, delivery.routing_key, now)
+    state = JobState.EXPIRED if letter.reason == _EXPIRED else JobState.DEAD
+    at = letter.died_at if letter.died_at is not None else now
+    return Happened(workflow, Ended(node, letter.id, state, at, letter.reason, letter.error, letter.error_type))
+
+
+def _place(message: Message) -> tuple[str, str]:
+    workflow, node = message.headers.get(WORKFLOW), message.headers.get(NODE)
+    return (workflow, node) if isinstance(workflow, str) and isinstance(node, str) else ("", "")
