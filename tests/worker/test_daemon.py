@@ -43,7 +43,7 @@ async def connecting() -> AsyncIterator[tuple[Any, Opening, "asyncio.Task[Any]",
     name = uuid.uuid4().hex
     worker: Any = Worker([], url=f"memory://{name}", processes=1, http_port=-1)
     worker._intake = intake = Opening()
-    connected = asyncio.create_task(worker._unless_stopped(worker._stay_connected()))
+    connected = asyncio.create_task(worker._stopping.unless_asked(worker._rebuilding().run()))
     await eventually_async(lambda: true_of(intake.session))
     yield worker, intake, connected, name
     worker.stop()

@@ -12,7 +12,8 @@ in another order lead to the same end.
 
 A node runs when everything it comes after has ended, and each edge whose upstream is not done says `continue`. A fault on an
 edge that says `fail`, or at a node on which nothing depends, decides the workflow: what waits is cancelled, what is queued may
-end. A decided workflow is at its end when nothing is queued any more.
+end. A decided workflow is at its end when nothing is queued any more; one that was cancelled when all it had left to do was
+running, and that was done, is done.
 
 One result is taken after the end: that of a dead letter that was replayed, `done` for a node that failed in its present run.
 It takes the failure back, with all that was skipped or cancelled because of it.
@@ -267,9 +268,15 @@ def _advanced(graph: Graph, progress: Progress, now: float) -> Step:
             actions.append(Enqueue(name, moved.run))
     progress = replace(progress, nodes=nodes)
     if progress.state is WorkflowState.RUNNING and not progress.count(*OPEN):
-        progress = replace(progress, state=progress.verdict or WorkflowState.DONE, verdict=None, ended_at=now)
+        progress = replace(progress, state=_end_of(progress), verdict=None, ended_at=now)
         actions.append(Finish())
     return Step(progress, tuple(actions))
+
+
+def _end_of(progress: Progress) -> WorkflowState:
+    """A cancel that came too late for every node has cancelled nothing."""
+    done = progress.count(NodeState.DONE) == len(progress.nodes)
+    return WorkflowState.DONE if done or progress.verdict is None else progress.verdict
 
 
 def _judged(graph: Graph, progress: Progress) -> Progress:
