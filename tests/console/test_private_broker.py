@@ -49,6 +49,15 @@ def make(broker_source: Source, tmp_path: Path) -> Iterator[Make]:
         broker.close()
 
 
+@pytest.fixture(scope="module")
+def shared(broker_source: Source) -> Iterator[PrivateBroker]:
+    """One that the tests leave as it is: a start takes seconds."""
+    broker = PrivateBroker(broker_source)
+    broker.start()
+    yield broker
+    broker.close()
+
+
 @pytest.fixture
 def folder(broker_source: Source, tmp_path: Path) -> Iterator[Path]:
     """A folder that a broker of this session's version can see."""
@@ -101,9 +110,8 @@ def test_it_starts_and_answers_on_every_port_and_leaves_nothing(broker_source: S
 
 
 @needs_broker
-def test_two_live_side_by_side_and_do_not_know_each_other(make: Make) -> None:
-    one, other = make(None), make(None)
-    one.start()
+def test_two_live_side_by_side_and_do_not_know_each_other(shared: PrivateBroker, make: Make) -> None:
+    one, other = shared, make(None)
     other.start()
     put(one, "mine", b"mine")
     assert "mine" in one.ctl("list_queues", "name")
@@ -151,10 +159,8 @@ def test_a_kept_folder_brings_its_queues_back_and_a_foreign_process_in_the_pid_f
 
 
 @needs_broker
-def test_a_running_broker_is_not_started_twice(make: Make, folder: Path) -> None:
-    first = make(folder)
-    first.start()
-    second = make(folder)
+def test_a_running_broker_is_not_started_twice(broker_source: Source, shared: PrivateBroker) -> None:
+    first, second = shared, PrivateBroker(broker_source, shared.folder)
     assert second.pid == first.pid
     assert second.url == first.url
     with pytest.raises(BrokerDidNotStart, match="already running"):
@@ -163,9 +169,8 @@ def test_a_running_broker_is_not_started_twice(make: Make, folder: Path) -> None
 
 
 @needs_broker
-def test_a_paused_broker_answers_again_after_it_is_resumed(make: Make) -> None:
-    broker = make(None)
-    broker.start()
+def test_a_paused_broker_answers_again_after_it_is_resumed(shared: PrivateBroker) -> None:
+    broker = shared
     assert broker.pid
     broker.pause()
     eventually(lambda: psutil.Process(broker.pid).status() == psutil.STATUS_STOPPED, message="the VM is stopped")
