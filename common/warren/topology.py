@@ -201,13 +201,13 @@ def workflows(names: Names) -> Iterator[Item]:
     """
     yield Exchange(names.workflows, "direct")
     yield Queue(names.workflows, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
-    yield Binding(names.workflows, names.workflows, WORKFLOW)
-    yield Binding(names.results, names.workflows, WORKFLOW)
+    yield Binding(names.workflows, names.workflows, WORKFLOWS)
+    yield Binding(names.results, names.workflows, WORKFLOW_JOB)
     yield Binding(names.dead, names.workflows, "")
 
 
-WORKFLOW = "workflow"
-"""Routing key of what is said of workflows, and of the results of their jobs, whose `reply_to` it is."""
+WORKFLOWS, WORKFLOW_JOB = "workflows", "workflow"
+"""Routing keys: of what is said of workflows, and of the results of their jobs, whose `reply_to` it is."""
 
 
 def work_queue(names: Names, queue: str) -> Iterator[Item]:
