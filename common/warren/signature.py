@@ -13,6 +13,7 @@ from warren.codec import NotDecodable, NotEncodable, decode, encode
 from warren.errors import InvalidArguments, InvalidTask
 
 _EMPTY = inspect.Parameter.empty
+Dump = Callable[[str, object], msgspec.Raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,19 @@ class Signature:
             InvalidArguments: they do not fit the signature or the annotations, or cannot be written as JSON.
         """
         if not kwargs and self.fewest <= len(args) <= len(self.positional):
-            return Arguments(tuple(map(self._dump, self.positional, args)), {})
+            return Arguments(tuple(map(self.dump_one, self.positional, args)), {})
+        return self.dump_with(args, kwargs, self.dump_one)
+
+    def dump_with(self, args: Sequence[object], kwargs: Mapping[str, object], dump: Dump) -> Arguments:
+        """Return the arguments, each as `dump` writes it, given its parameter's name.
+
+        Raises:
+            InvalidArguments: they do not fit the signature.
+        """
         bound = self._bind(args, kwargs)
         return Arguments(
-            tuple(self._dump(name, value) for name, value in bound.positional),
-            {key: self._dump(name, value) for key, name, value in bound.by_keyword},
+            tuple(dump(name, value) for name, value in bound.positional),
+            {key: dump(name, value) for key, name, value in bound.by_keyword},
         )
 
     def load(self, args: Sequence[msgspec.Raw], kwargs: Mapping[str, msgspec.Raw]) -> tuple[list[Any], dict[str, Any]]:
@@ -95,7 +104,12 @@ class Signature:
         named = {p.name for p in parameters if p.kind in _BY_KEYWORD}
         return _Bound(positional, [(key, key if key in named else rest, value) for key, value in kwargs.items()])
 
-    def _dump(self, name: str, value: object) -> msgspec.Raw:
+    def dump_one(self, name: str, value: object) -> msgspec.Raw:
+        """Return one argument as JSON, after reading it back.
+
+        Raises:
+            InvalidArguments: it does not fit its annotation, or cannot be written as JSON.
+        """
         try:
             raw = msgspec.Raw(encode(value))
         except NotEncodable as error:
@@ -141,10 +155,22 @@ class AnySignature:
         Raises:
             InvalidArguments: something cannot be written as JSON.
         """
+        return self.dump_with(args, kwargs, self.dump_one)
+
+    def dump_with(self, args: Sequence[object], kwargs: Mapping[str, object], dump: Dump) -> Arguments:
+        """Return the arguments, each as `dump` writes it."""
+        return Arguments(
+            tuple(dump(str(place), value) for place, value in enumerate(args)),
+            {key: dump(key, value) for key, value in kwargs.items()},
+        )
+
+    def dump_one(self, _: str, value: object) -> msgspec.Raw:
+        """Return one argument as JSON.
+
+        Raises:
+            InvalidArguments: it cannot be written as JSON.
+        """
         try:
-            return Arguments(
-                tuple(msgspec.Raw(encode(value)) for value in args),
-                {key: msgspec.Raw(encode(value)) for key, value in kwargs.items()},
-            )
+            return msgspec.Raw(encode(value))
         except NotEncodable as error:
             raise InvalidArguments(self.task, str(error)) from error

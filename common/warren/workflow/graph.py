@@ -58,6 +58,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         after: every node that it depends on, for its output or only for the order, and what the other's failure means.
         inputs: which outputs go where.
         may_fail: whether the workflow is done also when this node, on which nothing depends, is not.
+        at: not to be run before, seconds since the epoch.
         map: makes it a map.
     """
 
@@ -68,7 +69,8 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     after: Mapping[str, OnFailure] = {}
     inputs: tuple[Input, ...] = ()
     may_fail: bool = False
-    delay: _Seconds = 0.0
+    delay: _Seconds | None = None
+    at: float | None = None
     expires: _Seconds | None = None
     deadline: _Seconds | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None

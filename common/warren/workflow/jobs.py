@@ -9,7 +9,7 @@ from warren.errors import WarrenError
 from warren.job import Body, Job
 from warren.result import Result
 from warren.states import JobState
-from warren.topology import WORKFLOW_JOB
+from warren.topology import WORKFLOW
 from warren.workflow.graph import Definition, Graph, Node, job_id
 from warren.workflow.machine import Progress
 from warren.workflow.states import FAULTY, NodeState, WorkflowState
@@ -86,7 +86,7 @@ def job_of(
             f"with its inputs node {name!r} is {size:,} bytes and the limit is {payload_limit:,}: "
             "have tasks return a path or a URL instead of the data, or raise payload_limit"
         )
-    ready = max(now + node.delay, node.at or 0.0)
+    ready = max(now + (node.delay or 0.0), node.at or 0.0)
     return Job(
         id=job_id(definition.id, name, run),
         body=body,
@@ -97,7 +97,7 @@ def job_of(
         expires_at=None if node.expires is None else ready + node.expires,
         deadline_at=None if node.deadline is None else ready + node.deadline,
         priority=node.priority,
-        reply_to=WORKFLOW_JOB,
+        reply_to=WORKFLOW,
         limits=node.limits,
         workflow=definition.id,
         node=name,
