@@ -9,7 +9,7 @@ from warren.errors import WarrenError
 from warren.job import Body, Job
 from warren.result import Result
 from warren.states import JobState
-from warren.topology import WORKFLOW
+from warren.topology import WORKFLOW_JOB
 from warren.workflow.graph import Definition, Graph, Node, job_id
 from warren.workflow.machine import Progress
 from warren.workflow.states import FAULTY, NodeState, WorkflowState
@@ -97,7 +97,7 @@ def job_of(
         expires_at=None if node.expires is None else ready + node.expires,
         deadline_at=None if node.deadline is None else ready + node.deadline,
         priority=node.priority,
-        reply_to=WORKFLOW,
+        reply_to=WORKFLOW_JOB,
         limits=node.limits,
         workflow=definition.id,
         node=name,

@@ -1,6 +1,6 @@
 """What is said to whoever conducts workflows: messages of `<namespace>.workflows`, described in docs/protocol.md.
 
-Their routing key is `warren.topology.WORKFLOW`.
+Their routing key is `warren.topology.WORKFLOWS`.
 """
 
 import msgspec
