@@ -210,3 +210,11 @@ class StoreEmpty(WarrenError):
             "or name another with --store"
         )
         self.url = url
+
+
+class UnknownSchedule(WarrenError):
+    """There is no schedule of that name in the store."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no schedule {name!r}; `warren schedules list` tells which there are")
+        self.name = name
