@@ -35,9 +35,15 @@ from warren.events import (
     QueuePaused,
     QueueResumed,
     RedeliveryRecognised,
+    ScheduleDelayed,
+    ScheduleFired,
+    ScheduleMissed,
+    ScheduleSkipped,
+    SchedulesRead,
     StaleSettle,
     StandingBy,
     StatusRefused,
+    StoreAway,
     WorkerDraining,
     WorkerReady,
     WorkerStopped,
@@ -99,6 +105,12 @@ _LINES: dict[type, tuple[int, str]] = {
     ),
     WorkflowMessageIgnored: (logging.WARNING, "a message for workflows is ignored"),
     WorkflowsSwept: (logging.DEBUG, "running workflows were looked through"),
+    SchedulesRead: (logging.INFO, "schedules read from the modules"),
+    ScheduleFired: (logging.INFO, "schedule fired"),
+    ScheduleMissed: (logging.WARNING, "schedule missed due times"),
+    ScheduleSkipped: (logging.WARNING, "schedule did not fire: its previous job has not ended"),
+    ScheduleDelayed: (logging.WARNING, "cannot publish a schedule's job yet, trying again"),
+    StoreAway: (logging.WARNING, "the store does not answer, trying again"),
 }
 
 _ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}
@@ -140,6 +152,7 @@ def configure(level: str, form: str) -> None:
     # What these say of a lost connection is said by our own events, once.
     for noisy in ("pika", "aio_pika", "aiormq"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
 
 
 class LogSubscriber:

@@ -99,6 +99,10 @@ class Names:
         return f"{self.namespace}.workflows"
 
     @property
+    def schedules(self) -> str:
+        return f"{self.namespace}.schedules"
+
+    @property
     def delay_out(self) -> str:
         return f"{self.namespace}.delay.out"
 
@@ -210,6 +214,23 @@ WORKFLOWS, WORKFLOW_JOB = "workflows", "workflow"
 """Routing keys: of what is said of workflows, and of the results of their jobs, whose `reply_to` it is."""
 
 
+def schedules(names: Names) -> Iterator[Item]:
+    """What schedulers need besides `base`: to hear how the jobs of schedules end, those too that the broker buries itself.
+
+    Where no scheduler runs any more nobody empties it; so it is bounded.
+    """
+    yield Queue(
+        names.schedules,
+        {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES, "x-max-length-bytes": 50_000_000},
+    )
+    yield Binding(names.results, names.schedules, SCHEDULE_JOB)
+    yield Binding(names.dead, names.schedules, "")
+
+
+SCHEDULE_JOB = "schedule"
+"""Routing key of the results of schedules' jobs, whose `reply_to` it is."""
+
+
 def work_queue(names: Names, queue: str) -> Iterator[Item]:
     """Everything one queue of jobs needs besides `base`.
 
@@ -272,6 +293,7 @@ def everything(names: Names, queues: tuple[str, ...]) -> tuple[Item, ...]:
         *base(names),
         *workers(names),
         *workflows(names),
+        *schedules(names),
         *delays(names),
         *(item for queue in queues for item in work_queue(names, queue)),
     )

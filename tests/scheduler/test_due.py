@@ -129,7 +129,7 @@ def test_a_moment_that_is_over_when_the_schedule_is_made_does_not_come() -> None
 
 @pytest.mark.parametrize("rule", [Cron("0 0 30 2 *"), Once(BEGIN - 9)])
 def test_what_never_comes_has_no_next(rule: Rule) -> None:
-    assert decide("it", Spec(rule), BEGIN, BEGIN + 9) == Decision((), BEGIN, 0, None, None)
+    assert decide("it", Spec(rule), BEGIN, BEGIN + 9) == Decision((), BEGIN, 0, 0, None, None)
 
 
 def test_start_and_end_are_due_times_themselves() -> None:

@@ -14,6 +14,7 @@ from warren.console.invocation import Group
 COMMANDS = {
     "worker": "Run jobs of the tasks in MODULES.",
     "up": "Run everything for one machine in this terminal.",
+    "scheduler": "Enqueue the jobs of schedules when they are due; move workflows.",
     "enqueue": "Enqueue one job of TASK.",
     "result": "Tell what became of a job.",
     "cancel": "Cancel jobs, wherever they are.",

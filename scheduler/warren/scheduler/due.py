@@ -22,7 +22,8 @@ class Decision:
     Attributes:
         fires: due times to enqueue a job for, in order.
         last_due: the last one that is dealt with by this.
-        missed: how many due times are made up for by none of these, or by one for all; at least so many after a very long sleep.
+        missed: how many due times nobody was there for, within their grace; at least so many after a very long sleep.
+        made_up: how many of `fires` are for these.
         next_due: the next one; None when none is left.
         wake_at: when to look again; later than `next_due` by its jitter.
     """
@@ -30,6 +31,7 @@ class Decision:
     fires: tuple[float, ...]
     last_due: float
     missed: int
+    made_up: int
     next_due: float | None
     wake_at: float | None
 
@@ -50,10 +52,12 @@ def decide(name: str, spec: Spec, last_due: float, now: float) -> Decision:
             break
         ready.append(due)
     handled = ready[-1] if ready else start
-    fires = _to_fire(name, spec, ready, now)
+    in_time = [due for due in ready if now - due - jitter(name, spec, due) <= spec.grace]
+    fires = _to_fire(spec, ready, in_time)
+    missed, made_up = dropped + len(ready) - len(in_time), len(fires) - len(in_time)
     following = next_due(spec, handled)
     wake_at = None if following is None else following + jitter(name, spec, following)
-    return Decision(tuple(fires), handled, dropped + len(ready) - len(fires), following, wake_at)
+    return Decision(tuple(fires), handled, missed, made_up, following, wake_at)
 
 
 def jitter(name: str, spec: Spec, due: float) -> float:
@@ -81,8 +85,7 @@ def _after_what_is_dropped(spec: Spec, last_due: float, now: float) -> tuple[flo
     return (before if passed < MOST_AT_ONCE else newest - 0.001), passed
 
 
-def _to_fire(name: str, spec: Spec, ready: list[float], now: float) -> list[float]:
-    in_time = [due for due in ready if now - due - jitter(name, spec, due) <= spec.grace]
+def _to_fire(spec: Spec, ready: list[float], in_time: list[float]) -> list[float]:
     match spec.misfire:
         case Misfire.RUN_ALL:
             return ready
