@@ -35,18 +35,20 @@ from warren.events import (
     QueuePaused,
     QueueResumed,
     RedeliveryRecognised,
+    StaleSettle,
+    StandingBy,
+    StatusRefused,
+    WorkerDraining,
+    WorkerReady,
+    WorkerStopped,
+)
+from warren.events_schedules import (
     ScheduleDelayed,
     ScheduleFired,
     ScheduleMissed,
     ScheduleSkipped,
     SchedulesRead,
-    StaleSettle,
-    StandingBy,
-    StatusRefused,
     StoreAway,
-    WorkerDraining,
-    WorkerReady,
-    WorkerStopped,
 )
 from warren.events_workflows import (
     NodeEnded,

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from warren import events, events_workflows
+from warren import events, events_schedules, events_workflows
 from warren.events import Event
 
 JOB = ("the-id", "m:f", "images")
@@ -49,11 +49,11 @@ EVENTS: list[Event] = [
     events_workflows.WorkflowDelayed("no broker", 3),
     events_workflows.WorkflowMessageIgnored("no request"),
     events_workflows.WorkflowsSwept(3, 1, 0, 0),
-    events.SchedulesRead(("nightly",), (), ()),
-    events.ScheduleFired("nightly", "the-id", "m:f", "images", 1_790_000_000.0, 0.01),
-    events.ScheduleMissed("nightly", 3, 1, "run_once"),
-    events.ScheduleSkipped("nightly", 1, "the-id"),
-    events.ScheduleDelayed("nightly", "the-id", "no queue took it"),
-    events.StoreAway("the store 'sqlite:///warren.db' cannot be used: it is locked"),
+    events_schedules.SchedulesRead(("nightly",), (), ()),
+    events_schedules.ScheduleFired("nightly", "the-id", "m:f", "images", 1_790_000_000.0, 0.01),
+    events_schedules.ScheduleMissed("nightly", 3, 1, "run_once"),
+    events_schedules.ScheduleSkipped("nightly", 1, "the-id"),
+    events_schedules.ScheduleDelayed("nightly", "the-id", "no queue took it"),
+    events_schedules.StoreAway("the store 'sqlite:///warren.db' cannot be used: it is locked"),
 ]
 KINDS = get_args(Event)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from warren.events import SchedulesRead, Subscriber
+from warren.events import Subscriber
+from warren.events_schedules import SchedulesRead
 from warren.rebuilding import Life
 from warren.scheduler.duties import Duty
 from warren.scheduler.endings import Endings

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from warren import result
 from warren.amqp.seam import Connection, Delivery, Settle
 from warren.errors import StoreEmpty, StoreUnavailable
-from warren.events import StoreAway
+from warren.events_schedules import StoreAway
 from warren.rebuilding import Life
 from warren.scheduler.duties import Running
 from warren.service.service import Service

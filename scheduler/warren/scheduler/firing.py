@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from warren.amqp.seam import AmqpError, Connection, ConnectionLost
 from warren.errors import StoreEmpty, StoreUnavailable, TopologyMismatch
-from warren.events import ScheduleDelayed, ScheduleFired, StoreAway
+from warren.events_schedules import ScheduleDelayed, ScheduleFired, StoreAway
 from warren.rebuilding import Life
 from warren.scheduler.duties import Running
 from warren.scheduler.looking import Outgoing, look

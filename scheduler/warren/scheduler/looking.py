@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from warren.events import Event, ScheduleMissed, ScheduleSkipped
+from warren.events import Event
+from warren.events_schedules import ScheduleMissed, ScheduleSkipped
 from warren.schedule import Overlap
 from warren.scheduler.due import Decision, decide, jitter
 from warren.scheduler.schedules import claimed

@@ -2,7 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from warren.events import Event, ScheduleFired, ScheduleMissed, ScheduleSkipped
+from warren.events import Event
+from warren.events_schedules import ScheduleFired, ScheduleMissed, ScheduleSkipped
 
 _LATE_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
