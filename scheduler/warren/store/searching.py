@@ -1,0 +1,118 @@
+"""The index of texts: which jobs have a text in their arguments or their error.
+
+Both databases look texts up by trigrams, every three characters that follow each other, each in its way: SQLite by FTS5,
+PostgreSQL by arrays of numbers, which unlike pg_trgm need no extension and know one sign from another. Indexing takes longer
+than recording, so it is done afterwards, whenever there is time (`index_texts`); what is not indexed yet is looked through row by row.
+
+A job is one document of its arguments, and another of its error if it has one: numbers 2 x seq and 2 x seq + 1. Each has a word
+for task and queue too, so that a search for one task does not pass by the documents of all others.
+"""
+# ruff: noqa: S608 - names of tables are ours, every value is a parameter
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from warren.store.bulk import Bulk
+
+TEXTS = "warren_texts"
+SHORTEST = 3
+"""Of a text that can be looked for."""
+INDEXED_LENGTH = 2_000
+"""As much of a text is found."""
+NOTHING, ARGUMENTS, ERROR_MISSING, BOTH = 0, 1, 2, 3
+"""What of a job is indexed; `ARGUMENTS` is all there is, `NOTHING` and `ERROR_MISSING` are yet to be done."""
+SETTLED_SECONDS = 10.0
+"""A job that waits no longer than this is about to change, and not worth it."""
+DONE_RANK = 3
+ERROR = (
+    "CASE WHEN j.ended_rank IS NULL THEN coalesce(j.last_error, '') "
+    f"WHEN j.ended_rank = {DONE_RANK} THEN '' "
+    "ELSE coalesce(j.reason, '') || ' ' || coalesce(j.error_type, '') || ' ' || coalesce(j.error, '') END"
+)
+"""What can be found of a job's error, in SQL; empty or blanks where there is none."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_OTHER = "~~~"
+_PRIME, _GRAM_BITS = 1_000_003, 30
+
+
+def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
+    """Index the texts of jobs that have none there yet, in a write transaction; return of how many.
+
+    Args:
+        connection: of a write transaction.
+        now: jobs that wait are left alone for some seconds.
+        limit: of jobs.
+    """
+    bulk = Bulk(connection)
+    bulk.lock("history")
+    found = connection.exec_driver_sql(
+        f"SELECT j.seq, j.indexed, p.id, coalesce(j.payload, ''), {ERROR} FROM warren_jobs j "
+        "JOIN warren_kinds k ON k.id = j.kind "
+        "JOIN (SELECT task, queue, min(id) AS id FROM warren_kinds GROUP BY task, queue) p "
+        "ON p.task = k.task AND p.queue = k.queue "
+        f"WHERE j.indexed IN (0, 2) AND (j.finished_at IS NOT NULL OR j.enqueued_at < {float(now) - SETTLED_SECONDS!r}) "
+        f"ORDER BY j.seq LIMIT {int(limit)}"
+    ).fetchall()
+    documents: list[tuple[int, str, str]] = []
+    marks: list[tuple[int, int]] = []
+    for seq, indexed, pair, arguments, error in found:
+        if indexed == NOTHING:
+            documents.append((2 * seq, word(pair), arguments))
+        if error.strip():
+            documents.append((2 * seq + 1, word(pair), error))
+        marks.append((seq, BOTH if error.strip() else ARGUMENTS))
+    _add(bulk, documents)
+    bulk.update("warren_jobs", "seq", ("indexed",), marks)
+    return len(found)
+
+
+def forget(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
+    """Take documents (number, word, text) out of the index, each exactly as it was put there."""
+    if bulk.is_sqlite:
+        statement = f"INSERT INTO {TEXTS} ({TEXTS}, rowid, code, text) VALUES ('delete', ?, ?, ?)"
+        bulk.many(statement, [(number, code, indexable(text)) for number, code, text in documents])
+    else:
+        bulk.delete_in(TEXTS, "doc", [number for number, _, _ in documents])
+
+
+def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
+    if bulk.is_sqlite:
+        rows: list[tuple[Any, ...]] = [(number, code, indexable(text)) for number, code, text in documents]
+        bulk.many(f"INSERT INTO {TEXTS} (rowid, code, text) VALUES (?, ?, ?)", rows)
+    else:
+        # unnest flattens arrays of arrays: each travels as its text.
+        rows = [(number, f"{{{','.join(map(str, [gram(code), *grams(text)]))}}}") for number, code, text in documents]
+        numbers, arrays = zip(*rows, strict=True) if rows else ((), ())
+        bulk.connection.exec_driver_sql(
+            f"INSERT INTO {TEXTS} (doc, grams) SELECT d, g::int[] FROM unnest(%s::bigint[], %s::text[]) AS v(d, g) "
+            "ON CONFLICT (doc) DO UPDATE SET grams = excluded.grams",
+            (list(numbers), list(arrays)),
+        )
+
+
+def word(pair: int) -> str:
+    """Return the word of a task and queue, told by the least of their kinds: three characters, as the index has it."""
+    if pair >= len(_DIGITS) ** 3:
+        return _OTHER
+    high, low = divmod(pair, len(_DIGITS))
+    return f"{_DIGITS[high // len(_DIGITS)]}{_DIGITS[high % len(_DIGITS)]}{_DIGITS[low]}"
+
+
+def indexable(text: str) -> str:
+    """Return as much of a text as is indexed."""
+    return text[:INDEXED_LENGTH]
+
+
+def grams(text: str) -> list[int]:
+    """Return the trigrams of a text as numbers, each once; two may have the same number, which costs a look."""
+    codes = [ord(character) for character in indexable(text).lower()]
+    mask = (1 << _GRAM_BITS) - 1
+    return list({((a * _PRIME + b) * _PRIME + c) & mask for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)})
+
+
+def gram(code: str) -> int:
+    """Return the number of a task's and queue's word, which no trigram has."""
+    a, b, c = (ord(character) for character in code)
+    return -((a << 16 | b << 8 | c) + 1)

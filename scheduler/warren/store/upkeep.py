@@ -1,0 +1,92 @@
+"""What keeps the history small and its words right, in batches that a recorder runs between its own: each is one short transaction."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, select
+
+from warren.states import FINAL, JobState
+from warren.store.bulk import Bulk
+from warren.store.history import documents, key, known_jobs
+from warren.store.kinds import Kinds
+from warren.store.searching import forget
+from warren.store.tables_history import attempts, dropped, items, jobs, kinds
+
+TRACES = 10
+"""A job that was dropped is remembered by its id ten times as long as it was kept, in age and in number."""
+
+
+def retain(connection: Connection, now: float, *, age: float, keep: int, batch: int = 500) -> int:
+    """Drop jobs that ended long ago, or before the newest so many that have ended; never one that has not.
+
+    Args:
+        connection: of a write transaction.
+        now: seconds since the epoch.
+        age: seconds since its end for which a job is kept; 0 for ever.
+        keep: how many jobs that have ended are kept; 0 for all.
+        batch: how many are dropped at most.
+
+    Returns:
+        how many were dropped: if it is `batch`, there may be more.
+    """
+    bulk = Bulk(connection)
+    bulk.lock("history")
+    ended = connection.execute(select(func.sum(kinds.c.jobs)).where(kinds.c.state.in_(sorted(FINAL)))).scalar_one() or 0
+    over = max(0, int(ended) - keep) if keep else 0
+    oldest = select(jobs.c.id).where(jobs.c.finished_at.is_not(None)).order_by(jobs.c.finished_at)
+    gone = list(connection.execute(oldest.limit(min(over, batch))).scalars()) if over else []
+    if age and len(gone) < batch:
+        aged = connection.execute(oldest.where(jobs.c.finished_at < now - age).limit(batch)).scalars()
+        gone = list(dict.fromkeys((*gone, *aged)))[:batch]
+    _drop(bulk, gone, now)
+    _forget_traces(connection, now, age=age, keep=keep, batch=batch)
+    return len(gone)
+
+
+def _drop(bulk: Bulk, ids: Sequence[str], now: float) -> None:
+    counts = Kinds(bulk.connection)
+    known = known_jobs(bulk, ids)
+    forget(bulk, [document for job in known.values() for document in documents(job, counts)])
+    for kind, number in Counter(job.kind for job in known.values()).items():
+        counts.forget(kind, number)
+    counts.save()
+    bulk.delete_in(jobs.name, "seq", [job.seq for job in known.values()])
+    bulk.delete_in(attempts.name, "job", ids)
+    bulk.delete_in(items.name, "job", ids)
+    bulk.insert(dropped.name, dropped.columns.keys(), [(key(job_id), now) for job_id in ids], once=True)
+
+
+def _forget_traces(connection: Connection, now: float, *, age: float, keep: int, batch: int) -> None:
+    """Traces are never more than ten times what is kept: of each new one an old one goes, two while there are too many."""
+    oldest = select(dropped.c.id).order_by(dropped.c.at)
+    if age:
+        aged = oldest.where(dropped.c.at < now - age * (TRACES - 1)).limit(batch)
+        connection.execute(delete(dropped).where(dropped.c.id.in_(aged.scalar_subquery())))
+    if keep:
+        newest = select(dropped.c.at).order_by(dropped.c.at.desc()).offset(keep * TRACES).limit(1)
+        limit = connection.execute(newest).scalar_one_or_none()
+        if limit is not None:
+            over = oldest.where(dropped.c.at <= limit).limit(2 * batch)
+            connection.execute(delete(dropped).where(dropped.c.id.in_(over.scalar_subquery())))
+
+
+def ripen(connection: Connection, now: float, batch: int = 1_000) -> int:
+    """Tell jobs as queued whose delay is over, in a write transaction; return how many were.
+
+    Whoever reads goes by the time as well: this only keeps the index of kinds true.
+    """
+    bulk = Bulk(connection)
+    bulk.lock("history")
+    ripe = (
+        select(jobs.c.seq, jobs.c.kind, kinds.c.task, kinds.c.queue)
+        .join(kinds, kinds.c.id == jobs.c.kind)
+        .where(jobs.c.delayed == 1, jobs.c.ready_at <= now)
+        .limit(batch)
+    )
+    counts = Kinds(connection)
+    moved = [
+        (seq, counts.move(kind, task, queue, JobState.QUEUED), 0) for seq, kind, task, queue in connection.execute(ripe)
+    ]
+    bulk.update(jobs.name, "seq", ("kind", "delayed"), moved)
+    counts.save()
+    return len(moved)
