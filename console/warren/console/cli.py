@@ -15,6 +15,7 @@ COMMANDS = {
     "worker": "Run jobs of the tasks in MODULES.",
     "up": "Run everything for one machine in this terminal.",
     "scheduler": "Enqueue the jobs of schedules when they are due; move workflows.",
+    "schedules": "List schedules, look at one, make, pause or run one.",
     "enqueue": "Enqueue one job of TASK.",
     "result": "Tell what became of a job.",
     "cancel": "Cancel jobs, wherever they are.",

@@ -6,7 +6,8 @@ schedules.pause("nightly")
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -56,10 +57,10 @@ class Schedules:
         """Make a schedule; from now on, it fires.
 
         Raises:
-            InvalidSchedule: there is one of that name, or its rule is none.
+            InvalidSchedule: there is one of that name, or its rule is none, or is never due.
         """
         checked(schedule)
-        with self._database.write() as connection:
+        with self._changing() as connection:
             there = store.get(connection, schedule.name)
             if there is not None and not there.retired:
                 raise InvalidSchedule(
@@ -67,6 +68,8 @@ class Schedules:
                     f"{there.schedule.order.task!r}: take another name, or remove that first"
                 )
             made = new(schedule, origin, self._clock())
+            if made.next_due is None:
+                raise InvalidSchedule(f"schedule {schedule.name!r}, {told(schedule.spec)}, is never due from now on")
             store.put(connection, made)
         return made
 
@@ -77,7 +80,7 @@ class Schedules:
             UnknownSchedule: there is none of that name.
             InvalidSchedule: it is declared in code.
         """
-        with self._database.write() as connection:
+        with self._changing() as connection:
             there = self._get(connection, name)
             if there.origin is Origin.CODE and not there.retired:
                 raise InvalidSchedule(
@@ -92,7 +95,7 @@ class Schedules:
         Raises:
             UnknownSchedule: there is none of that name.
         """
-        with self._database.write() as connection:
+        with self._changing() as connection:
             there = self._get(connection, name)
             if not there.paused:
                 store.put(connection, replace(there, paused=True))
@@ -107,7 +110,7 @@ class Schedules:
             UnknownSchedule: there is none of that name.
         """
         now = self._clock()
-        with self._database.write() as connection:
+        with self._changing() as connection:
             there = self._get(connection, name)
             if there.paused:
                 store.put(connection, asleep_until(replace(there, paused=False), now))
@@ -155,7 +158,7 @@ class Schedules:
             InvalidSchedule: one has the name of a schedule that was made at run time.
         """
         now = self._clock()
-        with self._database.write() as connection:
+        with self._changing() as connection:
             there = {stored.name: stored for stored in store.every(connection)}
             _no_conflict(declared, there)
             wanted = {schedule.name: merged(there.get(schedule.name), schedule, now) for schedule in declared}
@@ -170,6 +173,12 @@ class Schedules:
         added = tuple(name for name in new if name not in there or there[name].retired)
         changed = tuple(name for name in new if name not in added)
         return Synced(added, changed, tuple(stored.name for stored in gone))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        with self._database.write() as connection:
+            store.alone(connection)
+            yield connection
 
     def _get(self, connection: Connection, name: str) -> Stored:
         found = store.get(connection, name)

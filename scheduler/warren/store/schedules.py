@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, text, update
 
 from warren.schedule import Order, Schedule
 from warren.states import FINAL
@@ -83,6 +83,15 @@ class Fire(msgspec.Struct, frozen=True):
     claimed_at: float
     published_at: float | None = None
     ended_at: float | None = None
+
+
+def alone(connection: Connection) -> None:
+    """Be the only one who changes schedules until this transaction ends, so that what is read does not change meanwhile.
+
+    On SQLite every transaction that writes is; see `warren.store.database`.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {schedules.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def put(connection: Connection, stored: Stored) -> None:
