@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
+from warren.conductor.duty import Conducting
+from warren.conductor.metrics import ConductorMetrics
 from warren.events import Subscriber
 from warren.events_schedules import SchedulesRead
 from warren.rebuilding import Life
@@ -36,10 +38,14 @@ class Scheduler:
 
     def __init__(self, modules: Sequence[str], settings: Settings, on_event: Subscriber) -> None:
         registry = CollectorRegistry()
-        metrics = SchedulerMetrics(registry)
-        self._service = Service("scheduler", settings, registry, on_event, metrics)
+        metrics, of_workflows = SchedulerMetrics(registry), ConductorMetrics(registry)
+        self._service = Service("scheduler", settings, registry, on_event, metrics, of_workflows)
         database = Database(settings.store)
-        duties: list[Duty] = [Firing(self._service, database, metrics.next_due), Endings(self._service, database)]
+        duties: list[Duty] = [
+            Firing(self._service, database, metrics.next_due),
+            Endings(self._service, database),
+            Conducting(self._service, database, of_workflows),
+        ]
         self._work = _Work(self._service, database, modules, duties)
 
     def run(self) -> None:

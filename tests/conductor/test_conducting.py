@@ -1,0 +1,112 @@
+"""Workflows moved on a broker: what is written down first, what is done again, what is told."""
+
+import asyncio
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+from tests.conductor.comparing import fate_of, mismatch
+from tests.conductor.stage import Stage, stage
+from tests.workflows import Scenario, kept_by_retry, scenario
+
+from warren.events_workflows import NodeEnded
+from warren.job import Job
+from warren.states import JobState
+from warren.store.database import Database
+from warren.workflow.graph import Definition, Input, Node, job_id
+from warren.workflow.messages import Cancel, Retry, Submit
+from warren.workflow.states import OnFailure, WorkflowState
+
+F = OnFailure.FAIL
+
+
+def run_of(one: Job) -> int:
+    return next(run for run in range(1, 50) if job_id(one.workflow, one.node, run) == one.id)
+
+
+def chain(task: str = "t:add", **second: object) -> Definition:
+    """`a` returns a number, which `b` takes."""
+    b = Node(task, args=(msgspec.Raw(b"null"),), after={"a": F}, inputs=(Input("a", (0,)),), **second)  # type: ignore[arg-type]
+    return Definition("w1", "chain", {"a": Node(task, args=(msgspec.Raw(b"1"),)), "b": b}, created_at=1.0)
+
+
+def add(one: Job) -> tuple[JobState, object]:
+    return JobState.DONE, msgspec.json.decode(one.body.args[0]) + 1
+
+
+def test_a_node_gets_what_the_one_before_returned_and_the_caller_the_last(database: Database) -> None:
+    async def scene() -> None:
+        async with stage(database, add) as on:
+            await on.submit(chain())
+            found = await on.ended("w1")
+            assert [(one.node, one.workflow, run_of(one)) for one in on.ran] == [("a", "w1", 1), ("b", "w1", 1)]
+            assert found.progress.state is WorkflowState.DONE
+            assert msgspec.json.decode((await on.answer("w1")).value) == 3
+
+    asyncio.run(scene())
+
+
+def test_what_is_submitted_twice_is_begun_once(database: Database) -> None:
+    async def scene() -> None:
+        async with stage(database, add) as on:
+            await on.submit(chain())
+            await on.submit(chain())
+            await on.ended("w1")
+            await on.say(Submit(chain()))
+            await on.submit(Definition("w2", "later", {"a": Node("t:add", args=(msgspec.Raw(b"1"),))}))
+            await on.ended("w2")
+            assert Counter(one.workflow for one in on.ran) == {"w1": 2, "w2": 1}
+
+    asyncio.run(scene())
+
+
+# --- against the reference, with crashes -----------------------------------------------------------------------------
+
+
+async def play(on: Stage, plan: Scenario, rng: random.Random) -> None:
+    """Have one workflow and its retries run to the end, and compare each with the reference."""
+    workflow, kept = plan.definition.id, frozenset[str]()
+    await on.submit(plan.definition)
+    for round_ in range(plan.rounds):
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.random() * 0.05)
+            await on.say(Cancel(workflow, 0.0, "enough"), times=2)
+        progress = (await on.ended(workflow)).progress
+        assert mismatch(plan.definition, progress, kept) == ""
+        if progress.state is WorkflowState.DONE or round_ + 1 == plan.rounds:
+            return
+        kept = kept_by_retry(plan.definition, fate_of(progress))
+        await on.say(Retry(workflow, 0.0), times=2)
+        await on.changed(workflow, progress)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_crashes_anywhere_and_every_result_twice_workflows_end_as_the_reference_says(
+    database: Database, seed: int
+) -> None:
+    rng = random.Random(seed)
+    plans = {f"w{number}": scenario(seed * 100 + number, rng.randint(1, 40)) for number in range(8)}
+    plans = {plan.definition.id: plan for plan in plans.values()}
+
+    async def crashing(on: Stage) -> None:
+        while True:
+            await asyncio.sleep(rng.random() * 0.15)
+            await on.crash()
+            await on.lead()
+
+    async def scene() -> None:
+        async with stage(database, lambda one: (plans[one.workflow].outcome(one.node, run_of(one)), 1)) as on:
+            on.copies = 2
+            crashes = asyncio.create_task(crashing(on))
+            await asyncio.gather(*(play(on, plan, rng) for plan in plans.values()))
+            crashes.cancel()
+            await asyncio.gather(crashes, return_exceptions=True)
+            # A crash after publishing and before that was noted has a job published again; it is the same job.
+            assert {run_of(one) for one in on.ran} <= {1, 2, 3}
+            taken = Counter(
+                (event.workflow_id, event.job_id) for event in on.events if isinstance(event, NodeEnded) and event.taken
+            )
+            assert set(taken.values()) == {1}
+
+    asyncio.run(scene())
