@@ -5,34 +5,29 @@
 Exit code 0 only if the counts equal a serial run's, the injected faults were met, and no queue holds anything afterwards.
 """
 
-import os
-import secrets
 import sys
 import sysconfig
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.wordcount.leftovers import messages_left, remove
+from examples.stage.broker import broker
+from examples.stage.daemons import DaemonFailed, guarded
+from examples.stage.leftovers import messages_left
+from examples.stage.telling import console, progress, verdict
 from examples.wordcount.tasks import count_words, count_words_with_faults, hiccups
-from examples.wordcount.workers import Team, Totals, WorkerFailed, workers
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from examples.wordcount.workers import Team, Totals, workers
 
-from warren.console.private_broker import private_broker
-from warren.errors import ResultTimeout, WarrenError
+from warren.errors import ResultTimeout
 from warren.producer import MapHandle, Producer
-from warren.settings import Settings, load
+from warren.settings import Settings
 
 WORKERS, PROCESSES, CHUNK = 2, 2, 20
 _STALLED_SECONDS = 60.0
 """No item settled for that long: something is wrong, and waiting on would only hide it."""
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +43,13 @@ def main() -> int:
     """Run the demonstration and return its exit code."""
     paths = [str(path) for path in standard_library()]
     killer = next(path for path in paths[len(paths) // 2 :] if not hiccups(path))
-    try:
-        with ExitStack() as stack:
-            settings = stack.enter_context(broker())
-            logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warren-demo-")))
-            serial, serial_seconds = count_serially(paths)
-            console.print(f"serial run: {len(paths)} files, {serial_seconds:.1f} s")
-            pooled = count_pooled(settings, paths, killer, logs)
-            left = messages_left(settings)
-    except KeyboardInterrupt:
-        console.print("interrupted; everything the demo had started is stopped")
-        return 130
-    except (WarrenError, WorkerFailed) as error:
-        console.print(f"the demo failed: {error}", markup=False)
-        return 1
+    with ExitStack() as stack:
+        settings = stack.enter_context(broker("default"))
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warren-demo-")))
+        serial, serial_seconds = count_serially(paths)
+        console.print(f"serial run: {len(paths)} files, {serial_seconds:.1f} s")
+        pooled = count_pooled(settings, paths, killer, logs)
+        left = messages_left(settings)
     return summary(paths, serial, serial_seconds, pooled, left)
 
 
@@ -70,23 +58,6 @@ def standard_library() -> list[Path]:
     root = Path(sysconfig.get_path("stdlib"))
     foreign = {"site-packages", "dist-packages"}
     return sorted(path for path in root.rglob("*.py") if path.is_file() and not foreign & set(path.parts))
-
-
-@contextmanager
-def broker() -> Iterator[Settings]:
-    """Settings for a broker, and a namespace on it that is ours alone and is removed afterwards."""
-    namespace = f"demo-{secrets.token_hex(4)}"
-    if os.environ.get("WARREN_URL"):
-        settings = load(namespace=namespace, queues=("default",))
-        console.print("using the broker of WARREN_URL")
-        try:
-            yield settings
-        finally:
-            remove(settings)
-        return
-    console.print("starting a private RabbitMQ (set WARREN_URL to use another)")
-    with private_broker() as private:
-        yield load(url=private.url, namespace=namespace, queues=("default",))
 
 
 def count_serially(paths: list[str]) -> tuple[Counter[str], float]:
@@ -115,10 +86,10 @@ def wait_for(handle: MapHandle[dict[str, int]], team: Team) -> list[dict[str, in
     """Wait for the map while showing how far it is.
 
     Raises:
-        WorkerFailed: a worker ended, or nothing happens any more.
+        DaemonFailed: a worker ended, or nothing happens any more.
     """
     moved, before = time.monotonic(), 0
-    with progress(handle.progress[1]) as show:
+    with progress("counting words", "files", handle.progress[1]) as show:
         while True:
             try:
                 return handle.results(timeout=1.0, on_progress=lambda done, _, __: show(done))
@@ -128,34 +99,7 @@ def wait_for(handle: MapHandle[dict[str, int]], team: Team) -> list[dict[str, in
             if done > before:
                 moved, before = time.monotonic(), done
             elif time.monotonic() - moved > _STALLED_SECONDS:
-                raise WorkerFailed(f"no file was counted for {_STALLED_SECONDS:.0f} s ({done} are done)")
-
-
-class Show:
-    """A bar on a terminal; elsewhere a line for every tenth of the way."""
-
-    def __init__(self, total: int, bar: Progress | None) -> None:
-        self._total, self._bar, self._tenth = total, bar, 0
-        self._row = bar.add_task("counting words", total=total) if bar else None
-
-    def __call__(self, done: int) -> None:
-        """Show that `done` files are counted."""
-        if self._bar is not None and self._row is not None:
-            self._bar.update(self._row, completed=done)
-        elif done * 10 // self._total > self._tenth:
-            self._tenth = done * 10 // self._total
-            console.print(f"{done} of {self._total} files")
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Show]:
-    """Show progress for as long as the block lasts."""
-    if not console.is_terminal:
-        yield Show(total, None)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        yield Show(total, bar)
+                raise DaemonFailed(f"no file was counted for {_STALLED_SECONDS:.0f} s ({done} are done)")
 
 
 def summary(paths: list[str], serial: Counter[str], serial_seconds: float, pooled: Pooled, left: dict[str, int]) -> int:
@@ -172,13 +116,13 @@ def summary(paths: list[str], serial: Counter[str], serial_seconds: float, poole
         f"counted by the workers: chunks retried {totals.chunks_retried}, processes crashed {totals.processes_crashed}"
     )
     console.print(f"words:      {pooled.words.total():,} in all, {len(pooled.words):,} different")
-    for name, good, bad in (
-        ("counts equal to the serial run", equal, differences(serial, pooled.words)),
-        ("the injected faults were met", met, "no retry or no crash was counted"),
-        ("nothing left in any queue", not left, ", ".join(f"{name}: {count}" for name, count in left.items())),
-    ):
-        console.print(f"{'ok' if good else 'FAILED'}: {name}{'' if good else f' ({bad})'}", markup=False)
-    return 0 if equal and met and not left else 1
+    return verdict(
+        (
+            ("counts equal to the serial run", equal, differences(serial, pooled.words)),
+            ("the injected faults were met", met, "no retry or no crash was counted"),
+            ("nothing left in any queue", not left, ", ".join(f"{name}: {count}" for name, count in left.items())),
+        )
+    )
 
 
 def differences(serial: Counter[str], pooled: Counter[str]) -> str:
@@ -188,4 +132,4 @@ def differences(serial: Counter[str], pooled: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from examples.stage.leftovers import messages_left, remove
 from examples.wordcount.demo import count_serially, differences, standard_library
-from examples.wordcount.leftovers import messages_left, remove
 from examples.wordcount.tasks import Hiccup, count_words, count_words_with_faults, hiccups
 from tests.support import Broker, Management
 
