@@ -1,0 +1,32 @@
+"""Every example's demonstration, run small on the session's broker: real daemons, and its own verdict on what came of it."""
+
+from collections.abc import Callable
+
+import pytest
+from examples.stage.daemons import guarded
+from examples.thumbnails import demo as thumbnails
+from tests.support import Broker
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def run(broker: Broker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a demonstration on the session's broker; what it printed."""
+    monkeypatch.setenv("WARREN_URL", broker.url)
+    monkeypatch.setenv("WARREN_MANAGEMENT_URL", broker.management_url)
+
+    def ran(demo: Callable[[], int]) -> str:
+        code = guarded(demo)
+        printed = capsys.readouterr().out
+        assert code == 0, printed
+        assert "FAILED" not in printed
+        return printed
+
+    return ran
+
+
+def test_thumbnails_are_made_and_what_is_no_picture_holds_nothing_up(run: Callable[..., str]) -> None:
+    printed = run(lambda: thumbnails.main(40))
+    assert "ok: every picture has a thumbnail of its shape" in printed
+    assert "dead:       broken.jpg is no picture" in printed
