@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from examples.pi import demo as pi
 from examples.stage.daemons import guarded
 from examples.thumbnails import demo as thumbnails
 from tests.support import Broker
@@ -30,3 +31,7 @@ def test_thumbnails_are_made_and_what_is_no_picture_holds_nothing_up(run: Callab
     printed = run(lambda: thumbnails.main(40))
     assert "ok: every picture has a thumbnail of its shape" in printed
     assert "dead:       broken.jpg is no picture" in printed
+
+
+def test_the_digits_of_pi_are_those_of_another_formula(run: Callable[..., str]) -> None:
+    assert "pi = 3.243f6a8885a308d313198a2e03707344" in run(lambda: pi.main(400))
