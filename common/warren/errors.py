@@ -183,6 +183,14 @@ class MapFailed(ResultError):
         self.failed, self.results = failed, results
 
 
+class WorkflowFailed(ResultError):
+    """A workflow ended without its result; `failed` has what was said of each node that failed, by its name."""
+
+    def __init__(self, workflow_id: str, why: str, failed: dict[str, str]) -> None:
+        super().__init__(f"workflow {workflow_id} failed: {why}; `warren workflows show {workflow_id}` tells more")
+        self.workflow_id, self.why, self.failed = workflow_id, why, failed
+
+
 # --- a daemon's ------------------------------------------------------------------------------------------------------
 
 

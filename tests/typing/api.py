@@ -8,15 +8,18 @@ from warren.producer import (
     AsyncHandle,
     AsyncMapHandle,
     AsyncProducer,
+    AsyncWorkflowHandle,
     Cancellation,
     Handle,
     MapHandle,
     Producer,
     TaskCancellation,
+    WorkflowHandle,
 )
 from warren.result import Result
 from warren.retry import Retry
 from warren.task import Call, CoroutineTask, NamedTask, named, task
+from warren.workflow import Node, Workflow, chain, chord, group
 
 
 @task(queue="images", retry=Retry(attempts=5), timeout=timedelta(seconds=30))
@@ -112,3 +115,42 @@ async def asynchronous() -> None:
         assert_type(await producer.cancel("id"), Cancellation)
         assert_type(await producer.cancel_many(["id"]), dict[str, Cancellation])
         assert_type(await producer.cancel_task(fetch), TaskCancellation)
+
+
+@task
+def most(sizes: list[int], least: int = 0) -> int:
+    return max(sizes, default=least)
+
+
+@task
+def shout(text: str | None) -> str:
+    return text or ""
+
+
+def workflows(producer: Producer) -> None:
+    flow = Workflow("images")
+    path = flow.add(thumbnail, "a", size=3)
+    assert_type(path, Node[str])
+    assert_type(path.out, str)
+    assert_type(path.or_none, str | None)
+    assert_type(flow.add(thumbnail, path.out), Node[str])
+    assert_type(flow.step("length", after=[path], on_failure="skip").add(fetch, path.or_skip), Node[int])
+    assert_type(flow.add(shout, path.or_none), Node[str])
+    assert_type(flow.add(most, [flow.add(fetch, "a").out, 5], least=1), Node[int])
+    assert_type(flow.add("a:b", path), Node[Any])
+    assert_type(flow.add(fetch.call("a")), Node[int])
+    assert_type(flow.returns(path), Workflow[str])
+    assert_type(chain(thumbnail.call("a"), fetch), Workflow[int])
+    assert_type(chain(thumbnail.call("a"), thumbnail, thumbnail), Workflow[str])
+    assert_type(group(fetch.call(url) for url in ["a"]), Workflow[list[int]])
+    assert_type(chord([fetch.call("a")], most), Workflow[int])
+    assert_type(flow.add(chord([fetch.call("a")], most)), Node[int])
+    assert_type(producer.start(chain(thumbnail.call("a"), fetch)), WorkflowHandle[int])
+    assert_type(producer.start(chord([fetch.call("a")], most)).result(timeout=1), int)
+    assert_type(producer.start(flow).progress, tuple[int, int])
+
+
+async def awaited_workflows(producer: AsyncProducer) -> None:
+    handle = await producer.start(chain(thumbnail.call("a"), fetch))
+    assert_type(handle, AsyncWorkflowHandle[int])
+    assert_type(await handle.result(), int)

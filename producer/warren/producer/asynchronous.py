@@ -9,9 +9,11 @@ from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation, Tas
 from warren.producer.client import Client
 from warren.producer.core import AnyTask, Outgoing
 from warren.producer.handles import AsyncHandle, AsyncMapHandle
+from warren.producer.workflows import AsyncWorkflowHandle
 from warren.result import Result
 from warren.settings import Settings, load
 from warren.task import Call, NamedTask, Task
+from warren.workflow.building import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,6 +126,16 @@ class AsyncProducer:
         chunks = self._client.compose_chunks(task, items, chunk, kwargs)
         slots = await self._client.send_chunks(chunks, asyncio.Event())
         return AsyncMapHandle(self._client.map_state(slots, task), self._client.wait, self._client.canceller.cancel)
+
+    async def start(self, workflow: Workflow[R]) -> AsyncWorkflowHandle[R]:
+        """Start a workflow; see `Producer.start`."""
+        starter = self._client.starter
+        slot = await starter.start(starter.define(workflow), workflow.result_type)
+        return AsyncWorkflowHandle(slot, self._client.wait, starter.cancel)
+
+    async def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:
+        """Cancel a workflow started anywhere, by its id; see `Producer.cancel_workflow`."""
+        await self._client.starter.cancel(workflow_id, reason)
 
     def handle(self, job_id: str) -> AsyncHandle[Any]:
         """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""

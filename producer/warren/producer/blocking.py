@@ -15,9 +15,11 @@ from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 from warren.producer.runs import Composed
+from warren.producer.workflows import WorkflowHandle
 from warren.result import Result
 from warren.settings import Settings, load
 from warren.task import Call, NamedTask, Task
+from warren.workflow.building import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +141,25 @@ class Producer:
         composed.check()
         return MapHandle(client.map_state(slots, task), self._wait, self._cancel)
 
+    def start(self, workflow: Workflow[R]) -> WorkflowHandle[R]:
+        """Start a workflow: the broker keeps it when this returns; a scheduler conducts it (`warren scheduler`).
+
+        Raises:
+            InvalidWorkflow, PayloadTooLarge: nothing was sent.
+            PublishError: BrokerUnavailable, BrokerBlocked or PublishRefused, within `publish_timeout`.
+        """
+        definition = self._host.client.starter.define(workflow)
+        slot = self._host.call(lambda client: client.starter.start(definition, workflow.result_type))
+        return WorkflowHandle(slot, self._wait, self._cancel_workflow)
+
+    def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:
+        """Cancel a workflow started anywhere, by its id: what waits does not begin, what is enqueued or runs is cancelled.
+
+        Raises:
+            PublishError: the broker did not take it.
+        """
+        self._cancel_workflow(workflow_id, reason)
+
     def handle(self, job_id: str) -> Handle[Any]:
         """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
         return self._handle(self._host.client.slot_of(job_id))
@@ -193,6 +214,9 @@ class Producer:
 
     def _cancel(self, slots: Sequence[AnySlot], seconds: float, reason: str) -> dict[str, Cancellation]:
         return self._host.call(lambda client: client.canceller.cancel(slots, seconds, reason))
+
+    def _cancel_workflow(self, workflow_id: str, reason: str) -> None:
+        self._host.call(lambda client: client.starter.cancel(workflow_id, reason))
 
     def _wait(self, slot: AnySlot, timeout: float | None) -> None:
         self._host.call(lambda client: client.wait(slot, timeout))

@@ -21,6 +21,7 @@ from warren.producer.inbox import AnySlot, ChunkSlot, Slot
 from warren.producer.link import Link, Session
 from warren.producer.listening import Listener
 from warren.producer.publishing import Publisher
+from warren.producer.starting import Starter
 from warren.result import Result
 from warren.settings import Settings
 from warren.task import Call, named
@@ -38,6 +39,7 @@ class Client:
         self._listener = Listener()
         self._link = Link(settings, engine, self._on_session)
         self.canceller = Canceller(self._link, self._listener)
+        self.starter = Starter(self._link, self._listener)
         self._publisher = Publisher(self._link, Events(of_application()))
         self.from_thread = ThreadPublisher(self._publisher)
         """Publishes in any other thread than the loop's."""
@@ -118,7 +120,7 @@ class Client:
                     await self._listener.hear(self._link, slot)
         except TimeoutError:
             raise ResultTimeout(slot.job.id, seconds or 0.0) from None
-        if isinstance(slot, ChunkSlot):
+        if not isinstance(slot, Slot):
             slot.changed.clear()
 
     async def find(self, job_id: str) -> Result | None:

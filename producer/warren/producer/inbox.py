@@ -3,13 +3,17 @@
 import asyncio
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from warren.job import Body, Job
 from warren.result import ItemFailure, Result
 from warren.states import FINAL, JobState
+from warren.workflow.graph import Definition
+from warren.workflow.jobs import Report
 
 V = TypeVar("V")
 
@@ -113,7 +117,50 @@ class ChunkSlot:
         self.values = {}
 
 
-AnySlot = Slot | ChunkSlot
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class WorkflowSlot:
+    """The place where a workflow's result will lie, and how far it has come.
+
+    Attributes:
+        progress: what has ended, and how much there is.
+    """
+
+    workflow: Definition
+    task: str
+    total: int
+    result_type: Any = Any
+    result: Result | None = None
+    progress: tuple[int, int] = field(init=False)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    peers: "Peers | None" = None
+
+    def __post_init__(self) -> None:
+        self.progress = 0, self.total
+
+    @property
+    def job(self) -> Job:
+        """What waiting needs to know of it."""
+        workflow = self.workflow
+        at, body = workflow.created_at, Body(self.task)
+        return Job(workflow.id, body, "", enqueued_at=at, ready_at=at, reply_to=workflow.reply_to)
+
+    def put(self, result: Result) -> None:
+        """Take a result; one that is not final says how far the workflow is."""
+        if self.result is not None:
+            return
+        if result.state in FINAL:
+            self.result = result
+        with suppress(msgspec.MsgspecError):
+            report = msgspec.json.decode(result.value, type=Report) if result.state is not JobState.DONE else None
+            self.progress = (report.settled, report.total) if report else (self.progress[1],) * 2
+        self.changed.set()
+
+    @property
+    def complete(self) -> bool:
+        return self.result is not None
+
+
+AnySlot = Slot | ChunkSlot | WorkflowSlot
 
 
 class Peers:
