@@ -73,7 +73,8 @@ def leader(schedulers: Sequence[SchedulerProcess]) -> SchedulerProcess:
     def since(scheduler: SchedulerProcess) -> str:
         return max((str(line["timestamp"]) for line in scheduler.lines("leading")), default="")
 
-    return eventually(lambda: max(schedulers, key=since) if any(map(since, schedulers)) else None)
+    eventually(lambda: any(map(since, schedulers)), message="one leads")
+    return max(schedulers, key=since)
 
 
 def published(broker: Broker, namespace: str, queue: str) -> list[str]:

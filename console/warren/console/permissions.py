@@ -68,7 +68,7 @@ def _of_others(space: str) -> tuple[Rights, ...]:
             "scheduler",
             rf"^{space}\.(reply|scheduler)\.",
             rf"^{space}\.(jobs|results|dead|control|workflows|scheduler\..+|{_DELAYS}|reply\..+)$",
-            rf"^{space}\.(results|control|workflows|scheduler\..+|reply\..+)$",
+            rf"^{space}\.(results|control|workflows|schedules|scheduler\..+|reply\..+)$",
         ),
         Rights(
             "operator (warren dead, result, cancel, queues, workers, workflows)",
