@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from examples.stage.telling import console
 
 from warren.errors import WarrenError
 from warren.settings import Settings
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 45.0
@@ -115,3 +117,40 @@ def _start(settings: Settings, command: tuple[str, ...], files: Path, environ: M
             stderr=told,
         )
     return Daemon(command[0], program, log, printed)
+
+
+def warren(settings: Settings, *arguments: str) -> str:
+    """Run a command to its end and return what it prints.
+
+    Raises:
+        DaemonFailed: it ended with another exit code than 0.
+    """
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "warren", *arguments],
+        env=variables(settings),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_READY_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise DaemonFailed(f"`warren {' '.join(arguments)}` ended with {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def until(condition: Callable[[], T], what: str, *watched: Daemon, seconds: float = 60.0) -> T:
+    """Ask until the answer is true, and return it, while these daemons run.
+
+    Raises:
+        DaemonFailed: it does not become true, or one of them has ended.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        for daemon in watched:
+            daemon.check()
+        if time.monotonic() > deadline:
+            raise DaemonFailed(f"{what} did not happen in {seconds:.0f} s")
+        time.sleep(0.05)
+    return answer

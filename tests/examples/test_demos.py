@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from examples.housekeeping import demo as housekeeping
 from examples.pi import demo as pi
 from examples.stage.daemons import guarded
 from examples.thumbnails import demo as thumbnails
@@ -35,3 +36,9 @@ def test_thumbnails_are_made_and_what_is_no_picture_holds_nothing_up(run: Callab
 
 def test_the_digits_of_pi_are_those_of_another_formula(run: Callable[..., str]) -> None:
     assert "pi = 3.243f6a8885a308d313198a2e03707344" in run(lambda: pi.main(400))
+
+
+def test_the_house_is_kept_by_the_clock_while_the_leading_scheduler_is_killed(run: Callable[..., str]) -> None:
+    printed = run(lambda: housekeeping.main(1))
+    assert "ok: two backups of one day are one archive" in printed
+    assert "ok: no moment fired twice" in printed
