@@ -35,6 +35,7 @@ class JobStarted(msgspec.Struct, frozen=True):
     queue: str
     attempt: int
     waited: float
+    replays: int = 0
 
 
 class JobProgress(msgspec.Struct, frozen=True):
@@ -45,10 +46,15 @@ class JobProgress(msgspec.Struct, frozen=True):
     queue: str
     done: int
     total: int | None
+    attempt: int = 0
+    replays: int = 0
 
 
 class JobEnded(msgspec.Struct, frozen=True):
-    """An attempt has its outcome (one of warren.outcome's labels); `detail` says why when it is not done."""
+    """An attempt has its outcome (one of warren.outcome's labels); `detail` says why when it is not done.
+
+    `delay` until the next attempt, if there is one; `has_result` when a result is published that says all this.
+    """
 
     job_id: str
     task: str
@@ -58,6 +64,8 @@ class JobEnded(msgspec.Struct, frozen=True):
     seconds: float
     detail: str = ""
     delay: float | None = None
+    replays: int = 0
+    has_result: bool = True
 
 
 class JobRefused(msgspec.Struct, frozen=True):
@@ -69,6 +77,9 @@ class JobRefused(msgspec.Struct, frozen=True):
     outcome: str
     reason: str
     detail: str
+    attempt: int = 0
+    replays: int = 0
+    has_result: bool = True
 
 
 class JobInterrupted(msgspec.Struct, frozen=True):
@@ -77,6 +88,8 @@ class JobInterrupted(msgspec.Struct, frozen=True):
     job_id: str
     task: str
     queue: str
+    attempt: int = 0
+    replays: int = 0
 
 
 class JobLost(msgspec.Struct, frozen=True):
@@ -86,6 +99,8 @@ class JobLost(msgspec.Struct, frozen=True):
     task: str
     queue: str
     crashes: int
+    attempt: int = 0
+    replays: int = 0
 
 
 class JobBuried(msgspec.Struct, frozen=True):

@@ -115,6 +115,8 @@ _LINES: dict[type, tuple[int, str]] = {
     StoreAway: (logging.WARNING, "the store does not answer, trying again"),
 }
 
+_FOR_HISTORY = frozenset({"replays", "has_result"})
+"""Fields that say nothing to who reads a log."""
 _ENDS = {"done": (logging.DEBUG, "job done"), "cancelled": (logging.INFO, "job cancelled")}
 _FAILED = {True: (logging.WARNING, "job will be retried"), False: (logging.WARNING, "job failed")}
 
@@ -166,7 +168,7 @@ class LogSubscriber:
     def __call__(self, event: Event) -> None:
         level, text = _line(event)
         if self._log.is_enabled_for(level):
-            told = {name: getattr(event, name) for name in event.__struct_fields__}
+            told = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _FOR_HISTORY}
             self._log.log(level, text, **{name: value for name, value in told.items() if value not in ("", None)})
 
 

@@ -26,7 +26,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is published about a job.
 
     For a chunk, `items` and `failed` hold what is new, by place; `state` stays `running` until no item is left.
-    `replays` says in which of its lives: a dead letter that is replayed has attempts from 1 again.
+    `started_at` of this attempt, 0 where it never began; `replays` tells the lives of a job that was replayed apart.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     items: dict[int, msgspec.Raw] | None = None
     failed: dict[int, ItemFailure] | None = None
+    started_at: float = 0.0
     replays: int = 0
 
 

@@ -25,11 +25,12 @@ Arguments = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange: kind is `direct`, `topic` or `fanout`."""
+    """A durable exchange: kind is `direct`, `topic` or `fanout`; with `auto_delete` it goes with the last binding from it."""
 
     name: str
     kind: str
     arguments: Arguments = field(default_factory=dict)
+    auto_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,22 @@ class Names:
         """Return the user's name of a work queue, given the broker's."""
         return broker_name.removeprefix(f"{self.namespace}.queue.")
 
+    @property
+    def copies(self) -> str:
+        return f"{self.namespace}.copies"
+
+    @property
+    def events(self) -> str:
+        return f"{self.namespace}.events"
+
+    @property
+    def history(self) -> str:
+        return f"{self.namespace}.history"
+
+    def copy_of(self, broker_name: str) -> str:
+        """Return the name of the exchange that a queue's messages are copied by, given the queue's."""
+        return f"{self.namespace}.copy{broker_name.removeprefix(self.namespace)}"
+
     def reply(self, unique: str) -> str:
         return f"{self.namespace}.reply.{unique}"
 
@@ -137,8 +154,11 @@ def base(names: Names) -> Iterator[Item]:
     yield Exchange(names.jobs, "direct")
     yield Exchange(names.results, "topic")
     yield Exchange(names.dead, "fanout")
+    yield Exchange(names.copies, "fanout")
+    yield events_exchange(names)
     yield Queue(names.dead, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
     yield Binding(names.dead, names.dead, "")
+    yield from copied(names, names.dead, names.dead, "")
     yield Queue(names.results, RESULT_STREAM)
     yield Binding(names.results, names.results, "#")
     yield Exchange(names.control, "topic")
@@ -148,6 +168,27 @@ def base(names: Names) -> Iterator[Item]:
     # Jobs come out of the delay here. One whose queue was deleted meanwhile is a dead letter, and never blocks the others.
     yield Exchange(names.delay_out, "topic", {"alternate-exchange": names.dead})
 
+
+def events_exchange(names: Names) -> Exchange:
+    """Where workers tell what happens to jobs, while somebody keeps history."""
+    return Exchange(names.events, "topic")
+
+
+def copied(names: Names, queue: str, source: str, key: str) -> Iterator[Item]:
+    """Have what an exchange routes to a queue by `key` copied to `<namespace>.copies`, for whoever keeps history; the queue is there.
+
+    A plain binding to the copies would make the broker's word a lie: with the queue deleted, a mandatory message would still
+    be routed, to history alone, and confirmed. So it goes by an exchange of its own that matches nothing and passes all on to
+    its alternate; its only binding is to the queue, and when that is deleted, the exchange and this whole path go with it.
+    """
+    name = names.copy_of(queue)
+    yield Exchange(name, "direct", {"alternate-exchange": names.copies}, auto_delete=True)
+    yield Binding(name, queue, _NEVER)
+    yield Binding(source, name, key, to_exchange=True)
+
+
+_NEVER = "never routed"
+"""No routing key: names of queues have no blanks."""
 
 RESULT_STREAM: Arguments = {
     "x-queue-type": "stream",
@@ -251,6 +292,7 @@ def work_queue(names: Names, queue: str) -> Iterator[Item]:
         },
     )
     yield Binding(names.jobs, name, queue)
+    yield from copied(names, name, names.jobs, queue)
     # Exactly one word per level, so that the queue `b` never also receives what is meant for `a.b`.
     yield Binding(names.delay_out, name, "*." * DELAY_LEVELS + queue)
 
@@ -279,6 +321,8 @@ def delays(names: Names) -> Iterator[Item]:
         place = "*." * (DELAY_LEVELS - 1 - level)
         yield Binding(name, name, f"{place}1.#")
         yield Binding(name, below, f"{place}0.#", to_exchange=True)
+        # Where it enters, and at no level after that: there a digit before was 1.
+        yield from copied(names, name, name, f"{'0.' * (DELAY_LEVELS - 1 - level)}1.#")
     yield delays_marker(names)
 
 

@@ -8,7 +8,7 @@ from warren.console.permissions import Rights, least
 from warren.topology import DELAY_LEVELS, Names
 
 NAMES = Names("my.app")
-PRODUCER, WAITING, CANCELLING, STARTING, WORKER, SCHEDULER, OPERATOR, ADMINISTRATOR = least(NAMES)
+PRODUCER, WAITING, CANCELLING, STARTING, WORKER, SCHEDULER, RECORDER, OPERATOR, ADMINISTRATOR = least(NAMES)
 DELAYS = [NAMES.delay(level) for level in range(DELAY_LEVELS)]
 REPLY = NAMES.reply("abc")
 
@@ -78,6 +78,13 @@ def test_a_scheduler_moves_workflows_and_runs_no_job() -> None:
 def test_an_operator_reads_dead_letters_and_replays_them() -> None:
     assert may(OPERATOR.read, NAMES.dead)
     assert may(OPERATOR.write, NAMES.jobs)
+
+
+def test_a_recorder_reads_what_it_records_and_publishes_nothing() -> None:
+    assert may(RECORDER.configure, NAMES.history)
+    assert all(may(RECORDER.read, name) for name in (NAMES.history, NAMES.copies, NAMES.results, NAMES.events))
+    assert not any(may(RECORDER.write, name) for name in (NAMES.jobs, NAMES.results, NAMES.dead, NAMES.control))
+    assert not may(RECORDER.read, NAMES.queue("images"))
 
 
 def test_nobody_reaches_another_namespace() -> None:

@@ -23,7 +23,9 @@ def declaration(channel: aiormq.abc.AbstractChannel, item: Exchange | Queue | Bi
     """Return the call that declares an item."""
     if isinstance(item, Exchange):
         arguments = dict[str, Any](item.arguments)
-        return channel.exchange_declare(item.name, exchange_type=item.kind, durable=True, arguments=arguments)
+        return channel.exchange_declare(
+            item.name, exchange_type=item.kind, durable=True, auto_delete=item.auto_delete, arguments=arguments
+        )
     if isinstance(item, Queue):
         return channel.queue_declare(
             item.name,

@@ -75,6 +75,7 @@ class Exchanges:
         known = self._declared.setdefault(exchange.name, _Declared(exchange)).exchange
         what = f"exchange '{exchange.name}' in vhost '/'"
         check_equivalent(what, {"type": exchange.kind}, {"type": known.kind})
+        check_equivalent(what, {"auto_delete": exchange.auto_delete}, {"auto_delete": known.auto_delete})
         check_equivalent(what, exchange.arguments, known.arguments)
 
     def bind(self, binding: Binding) -> None:
@@ -89,10 +90,17 @@ class Exchanges:
         source.bindings[binding] = words(binding.key)
 
     def unbind_queue(self, queue: str) -> None:
-        """Drop every binding to a queue that is gone."""
-        for declared in self._declared.values():
-            for binding in [known for known in declared.bindings if known.target == queue and not known.to_exchange]:
+        """Drop every binding to a queue that is gone, and what goes with the last binding from it."""
+        self._unbind(queue, to_exchange=False)
+
+    def _unbind(self, target: str, *, to_exchange: bool) -> None:
+        for name, declared in tuple(self._declared.items()):
+            gone = [known for known in declared.bindings if (known.target, known.to_exchange) == (target, to_exchange)]
+            for binding in gone:
                 del declared.bindings[binding]
+            if gone and not declared.bindings and declared.exchange.auto_delete:
+                del self._declared[name]
+                self._unbind(name, to_exchange=True)
 
     def route(self, exchange: str, key: str) -> list[str]:
         """Return the names of the queues that a message reaches, each once.

@@ -19,7 +19,7 @@ def declaration(channel: Channel, item: Exchange | Queue | Binding) -> Callable[
     if isinstance(item, Exchange):
         arguments = dict(item.arguments)
         return lambda done: channel.exchange_declare(
-            item.name, item.kind, durable=True, arguments=arguments, callback=done
+            item.name, item.kind, durable=True, auto_delete=item.auto_delete, arguments=arguments, callback=done
         )
     if isinstance(item, Queue):
         return lambda done: channel.queue_declare(

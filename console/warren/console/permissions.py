@@ -26,7 +26,7 @@ class Rights:
 
 
 def least(names: Names) -> tuple[Rights, ...]:
-    """Return the rights of producers, workers, schedulers, operators and administrators; only these declare (declare = true)."""
+    """Return the rights of producers, workers, schedulers, recorders, operators and administrators; only these declare (declare = true)."""
     space = re.escape(names.namespace)
     return (*_of_producers(space), *_of_others(space))
 
@@ -61,7 +61,7 @@ def _of_others(space: str) -> tuple[Rights, ...]:
         Rights(
             "worker",
             rf"^{space}\.control\.",
-            rf"^{space}\.(jobs|results|dead|workers|control(\..+)?|{_DELAYS})$",
+            rf"^{space}\.(jobs|results|dead|workers|events|control(\..+)?|{_DELAYS})$",
             rf"^{space}\.(queue\..+|control(\..+)?)$",
         ),
         Rights(
@@ -69,6 +69,12 @@ def _of_others(space: str) -> tuple[Rights, ...]:
             rf"^{space}\.(reply|scheduler)\.",
             rf"^{space}\.(jobs|results|dead|control|workflows|scheduler\..+|{_DELAYS}|reply\..+)$",
             rf"^{space}\.(results|control|workflows|schedules|scheduler\..+|reply\..+)$",
+        ),
+        Rights(
+            "recorder",
+            rf"^{space}\.(history$|recorder\.)",
+            rf"^{space}\.(history$|recorder\.)",
+            rf"^{space}\.(history|copies|results|events|recorder\..+)$",
         ),
         Rights(
             "operator (warren dead, result, cancel, queues, workers, workflows)",

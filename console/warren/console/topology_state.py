@@ -135,6 +135,6 @@ def title(item: Item) -> tuple[str, str]:
 
 def is_of_delays(item: Item, names: Names) -> bool:
     """Whether an item is one of the many of the delay's levels."""
-    prefix = f"{names.namespace}.delay."
+    space = names.namespace
     name = item.source if isinstance(item, Binding) else item.name
-    return name.startswith(prefix) and name != names.delay_out
+    return name.startswith((f"{space}.delay.", f"{space}.copy.delay.")) and name != names.delay_out

@@ -28,7 +28,7 @@ def test_the_plan_is_shown_without_a_broker(alone: Warren) -> None:
 
 def test_the_least_rights_are_shown_on_demand(alone: Warren) -> None:
     text = alone.ok("topology", "show", "--permissions", "--url", "amqp://h/app")
-    assert text.count("rabbitmqctl set_permissions -p app USER") == 8
+    assert text.count("rabbitmqctl set_permissions -p app USER") == 9
     rights = alone.json("topology", "show", "--permissions")["permissions"]
     assert rights[0]["who"] == "producer"
     assert {"who", "configure", "write", "read"} == set(rights[0])

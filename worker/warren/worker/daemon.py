@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from warren import clock, quantities
+from warren import clock, quantities, topology
 from warren.events import Event, Events, WorkerDraining, WorkerReady, WorkerStopped
 from warren.health import Health, serve_http
 from warren.metrics import Metrics
@@ -22,6 +22,7 @@ from warren.stopping import Stopping
 from warren.topology import Names, workers_exchange
 from warren.worker.autoscaler import Autoscaler, jobs_ready
 from warren.worker.blame import STOPPING
+from warren.worker.bulletins import Bulletins
 from warren.worker.cancelling import Cancelling
 from warren.worker.caps import Caps
 from warren.worker.control import Control
@@ -73,7 +74,10 @@ class Worker:
         metrics = Metrics(self._registry)
         sums = Sums(metrics)
         self._registry.register(sums)
-        self._events = Events(*([on_event] if on_event else []), metrics)
+        self._outlet = Outlet(self.settings, self.name)
+        events_exchange = topology.events_exchange(Names(self.settings.namespace))
+        self._bulletins = Bulletins(self.name, self._outlet, events_exchange, clock.wall)
+        self._events = Events(*([on_event] if on_event else []), metrics, self._bulletins)
         self._ahead = ahead = _read_ahead(processes, self.settings)
         self._pool = Pool(
             processes,
@@ -86,7 +90,6 @@ class Worker:
         )
         metrics.show_slots(lambda: self._pool.counts)
         metrics.show_pool(lambda: self._pool.size, processes, most)
-        self._outlet = Outlet(self.settings, self.name)
         self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
@@ -145,9 +148,8 @@ class Worker:
             )
             steering.listen(self._control)
             scaler = _autoscaler(self.settings, self._pool, self._outlet, self._events)
-            chores += [
-                asyncio.create_task(chore) for chore in (self.health.keep_beating(), self._report.run(), scaler.scale())
-            ]
+            talking = self._report.run(), self._bulletins.run()
+            chores += [asyncio.create_task(chore) for chore in (self.health.keep_beating(), *talking, scaler.scale())]
             if await self._stopping.unless_asked(self._start_pool()):
                 await self._stopping.unless_asked(self._rebuilding().run())
             await self._drain()
@@ -157,6 +159,7 @@ class Worker:
             await asyncio.gather(*chores, return_exceptions=True)
             if self._session is not None:
                 await self._session.close()
+            await self._bulletins.end()
             await self._report.end()
             await self._outlet.close()
             await self._pool.stop()

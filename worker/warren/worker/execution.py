@@ -129,34 +129,50 @@ class Runner:
         outcomes.others = {place: stones.outcome_of(job, one) for place, one in outcomes.others.items()}
         if stones.any and (stone := stones.of(job)) is not None:
             outcomes.cancelled_for = stone.reason
-        plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock())
-        self.ended(execution, job, plan, time.monotonic() - execution.started, waits=not info.is_coroutine)
+        seconds = time.monotonic() - execution.started
+        plan = self.planner.chunk(job, outcomes, info.max_crashes, self.clock(), seconds if execution.started else None)
+        self.ended(execution, job, plan, seconds, waits=not info.is_coroutine)
 
     def started(self, execution: Execution, job: Job) -> None:
         """Take note that a process begins a job."""
         if not execution.started:
             execution.started = time.monotonic()
             waited = max(0.0, self.clock() - job.ready_at)
-            self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited))
+            self.events.emit(JobStarted(job.id, job.task, job.queue, job.attempt, waited, job.replays))
 
     def returned(self, execution: Execution, job: Job) -> None:
         """Take note that no process has begun a job, or that it was interrupted."""
         if execution.started:
             execution.started = 0.0
-            self.events.emit(JobInterrupted(job.id, job.task, job.queue))
+            self.events.emit(JobInterrupted(job.id, job.task, job.queue, job.attempt, job.replays))
 
     def ended(self, execution: Execution, job: Job, plan: Plan, seconds: float, *, waits: bool = True) -> None:
         """Take note what a job came to; `waits` when others had to wait for it."""
         execution.plan = plan
         if not execution.started:
             # Cancelled while it waited here.
-            self.events.emit(JobRefused(job.id, job.task, job.queue, plan.outcome, plan.outcome, plan.detail))
+            self._refused(job, plan.outcome, plan.outcome, plan.detail)
             return
         if waits:
             self.ahead.took(seconds)
         self.events.emit(
-            JobEnded(job.id, job.task, job.queue, job.attempt, plan.outcome, seconds, plan.detail, plan.retry_in)
+            JobEnded(
+                job.id,
+                job.task,
+                job.queue,
+                job.attempt,
+                plan.outcome,
+                seconds,
+                plan.detail,
+                plan.retry_in,
+                job.replays,
+                job.wants_result,
+            )
         )
+
+    def _refused(self, job: Job, outcome: str, reason: str, detail: str) -> None:
+        known = job.id, job.task, job.queue
+        self.events.emit(JobRefused(*known, outcome, reason, detail, job.attempt, job.replays, job.wants_result))
 
     def _runnable(self, execution: Execution, job: Job) -> TaskInfo | None:
         """Return what must be known of the task, or None when the job is not to be run; its plan is made then."""
@@ -166,7 +182,7 @@ class Runner:
         job = charged(job) if lost else job
         refusal = self._refusal(job, info, lost=lost)
         if refusal is None and lost:
-            self.events.emit(JobLost(job.id, job.task, job.queue, job.crashes))
+            self.events.emit(JobLost(job.id, job.task, job.queue, job.crashes, job.attempt, job.replays))
             execution.plan = self.planner.lost(job, self.clock())
             return None
         if refusal is None and info is not None:
@@ -174,14 +190,14 @@ class Runner:
         outcome = refusal or Rejected("unknown_task", job.task)
         reason = outcome.reason if isinstance(outcome, Rejected) else label(outcome)
         execution.plan = self.plan(job, outcome, MAX_CRASHES)
-        self.events.emit(JobRefused(job.id, job.task, job.queue, label(outcome), reason, execution.plan.detail))
+        self._refused(job, label(outcome), reason, execution.plan.detail)
         return None
 
-    def plan(self, job: Job, outcome: Outcome, max_crashes: int) -> Plan:
-        """Return what follows for a job that is no chunk, or for a chunk that never began."""
+    def plan(self, job: Job, outcome: Outcome, max_crashes: int, seconds: float | None = None) -> Plan:
+        """Return what follows for a job that is no chunk, or for a chunk that never began; `seconds` if it ran."""
         if isinstance(outcome, Cancelled) and self.tombstones.is_told(job):
             job = msgspec.structs.replace(job, wants_result=False)
-        return self.planner.single(job, outcome, max_crashes, self.clock())
+        return self.planner.single(job, outcome, max_crashes, self.clock(), seconds)
 
     def _refusal(self, job: Job, info: TaskInfo | None, *, lost: bool) -> Outcome | None:
         if self.tombstones.any and (stone := self.tombstones.of(job)) is not None:
@@ -200,7 +216,7 @@ class Runner:
     def _refuse(self, message: Message, queue: str, reason: str, detail: str) -> Plan:
         plan = self.planner.refused(message, queue, reason, detail, self.clock())
         job_id = plan.publishes[0].message.message_id or ""
-        self.events.emit(JobRefused(job_id, "", queue, "rejected", reason, detail))
+        self.events.emit(JobRefused(job_id, "", queue, "rejected", reason, detail, has_result=False))
         return plan
 
 
@@ -243,7 +259,7 @@ class _Single:
                 raise Interrupted(suspect=is_suspicious(crash))
             outcome, seconds = crash, time.monotonic() - self.execution.started
         outcome = runner.tombstones.outcome_of(job, outcome)
-        plan = runner.plan(job, outcome, self.info.max_crashes)
+        plan = runner.plan(job, outcome, self.info.max_crashes, seconds if self.execution.started else None)
         runner.ended(self.execution, job, plan, seconds, waits=not self.info.is_coroutine)
 
 
@@ -278,4 +294,5 @@ def _run_of(job: Job, body: bytes, now: float) -> Run:
         body,
         limits=job.limits,
         deadline=job.deadline_at,
+        replays=job.replays,
     )

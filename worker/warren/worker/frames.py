@@ -53,6 +53,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     unit: Unit | None = None
     limits: Limits | None = None
     deadline: float | None = None
+    replays: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):

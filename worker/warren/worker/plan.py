@@ -66,8 +66,8 @@ class Planner:
     payload_limit: int
     jitter: random.Random
 
-    def single(self, job: Job, outcome: Outcome, max_crashes: int, now: float) -> Plan:
-        """Plan for a plain job, or for a chunk that was never begun."""
+    def single(self, job: Job, outcome: Outcome, max_crashes: int, now: float, seconds: float | None = None) -> Plan:
+        """Plan for a plain job, or for a chunk that was never begun; `seconds` if it ran."""
         outcome = _in_time(job, self._fits(outcome), now)
         kind = outcome.__struct_config__.tag
         again = self._again(job, (outcome,), max_crashes, now)
@@ -88,10 +88,10 @@ class Planner:
             buried = Buried("expired", why)
         if job.wants_result:
             # Last: whoever hears that a job is a dead letter can look at it.
-            publishes.append(self._result(job, self._told(job, outcome, state, now)))
+            publishes.append(self._result(job, self._told(job, outcome, state, now, _since(now, seconds))))
         return Plan(str(kind), tuple(publishes), why, buried=buried)
 
-    def chunk(self, job: Job, outcomes: Outcomes, max_crashes: int, now: float) -> Plan:
+    def chunk(self, job: Job, outcomes: Outcomes, max_crashes: int, now: float, seconds: float | None = None) -> Plan:
         """Plan for a chunk whose items all have an outcome: what is done is told, what failed alone goes on."""
         done, others = self._fitting(outcomes)
         others = {place: _in_time(job, one, now) for place, one in others.items()}
@@ -113,7 +113,7 @@ class Planner:
         state, outcome = _chunk_ends(retried=bool(retried), dead=bool(dead), cancelled=bool(why))
         if job.wants_result:
             failed = {place: _item_failure(one) for place, one in without.items()}
-            publishes += self._item_results(job, done, failed, (state, why), now)
+            publishes += self._item_results(job, done, failed, (state, why), (now, _since(now, seconds)))
         return Plan(outcome, tuple(publishes), detail or why, wait, buried)
 
     def lost(self, job: Job, now: float) -> Plan:
@@ -180,7 +180,7 @@ class Planner:
         message, key = result.to_message(told, job)
         return Publish(message, self.names.results, key, mandatory=False)
 
-    def _told(self, job: Job, outcome: Outcome, state: JobState, now: float) -> Result:
+    def _told(self, job: Job, outcome: Outcome, state: JobState, now: float, started: float) -> Result:
         reason, failure = _reason(outcome)
         value = msgspec.Raw(outcome.result) if isinstance(outcome, Done) else msgspec.Raw(b"null")
         return Result(
@@ -196,18 +196,24 @@ class Planner:
             failure.message,
             failure.type,
             failure.traceback,
+            started_at=started,
             replays=job.replays,
         )
 
     def _item_results(
-        self, job: Job, done: Iterable[bytes], failed: Mapping[int, ItemFailure], ends: tuple[JobState, str], now: float
+        self,
+        job: Job,
+        done: Iterable[bytes],
+        failed: Mapping[int, ItemFailure],
+        ends: tuple[JobState, str],
+        times: tuple[float, float],
     ) -> Iterator[Publish]:
-        state, why = ends
+        (state, why), (now, started) = ends, times
         parts = list(in_parts(done, failed))
         for number, (items, others) in enumerate(parts, 1):
             state_now = state if number == len(parts) else JobState.RUNNING
             place = job.id, job.task, job.queue, state_now, job.attempt, now, self.worker
-            told = Result(*place, reason=why, failed=others, replays=job.replays)
+            told = Result(*place, reason=why, failed=others, started_at=started, replays=job.replays)
             message, key = result.to_message(told, job, items)
             yield Publish(message, self.names.results, key, mandatory=False)
 
@@ -234,6 +240,10 @@ class Planner:
             )
             return Failed(Failure("", said), reason="bad_result")
         return outcome
+
+
+def _since(now: float, seconds: float | None) -> float:
+    return 0.0 if seconds is None else now - seconds
 
 
 def _part(following: Job, job: Job, items: Mapping[int, object]) -> Job:

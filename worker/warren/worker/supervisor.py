@@ -226,4 +226,5 @@ def _fail_start(first: "asyncio.Future[None] | None", why: str) -> None:
 
 
 def _progress(run: Run, progress: Progress) -> JobProgress:
-    return JobProgress(run.job_id, run.task, run.queue, progress.done, progress.total)
+    done, total = progress.done, progress.total
+    return JobProgress(run.job_id, run.task, run.queue, done, total, run.attempt, run.replays)
