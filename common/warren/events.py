@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from warren.events_history import HistoryEvent
 from warren.events_schedules import ScheduleEvent
 from warren.events_workflows import WorkflowEvent
 
@@ -343,6 +344,7 @@ Event = (
     | WorkerStopped
     | StatusRefused
     | ScheduleEvent
+    | HistoryEvent
     | DaemonReady
     | StandingBy
     | Leading

@@ -42,6 +42,7 @@ from warren.events import (
     WorkerReady,
     WorkerStopped,
 )
+from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, StoreBack
 from warren.events_schedules import (
     ScheduleDelayed,
     ScheduleFired,
@@ -92,6 +93,10 @@ _LINES: dict[type, tuple[int, str]] = {
     WorkerDraining: (logging.INFO, "worker stopping, no new jobs"),
     WorkerStopped: (logging.INFO, "worker stopped"),
     StatusRefused: (logging.WARNING, "the broker does not take this worker's status: `warren workers` cannot show it"),
+    BatchRecorded: (logging.DEBUG, "recorded"),
+    NotRecorded: (logging.WARNING, "messages are skipped and not recorded"),
+    HistoryDropped: (logging.ERROR, "history is incomplete: messages were dropped before they were recorded"),
+    StoreBack: (logging.INFO, "the store can be used again"),
     DaemonReady: (logging.INFO, "ready"),
     StandingBy: (logging.INFO, "standing by: another one leads"),
     Leading: (logging.INFO, "leading"),

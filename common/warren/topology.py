@@ -122,6 +122,29 @@ class Names:
         return broker_name.removeprefix(f"{self.namespace}.queue.")
 
     @property
+    def history(self) -> "HistoryNames":
+        """Return the names of what is there for whoever keeps history."""
+        return HistoryNames(self.namespace)
+
+    def reply(self, unique: str) -> str:
+        return f"{self.namespace}.reply.{unique}"
+
+    def hears(self, unique: str) -> str:
+        """Return the name of the queue on which one worker hears what is said to all."""
+        return f"{self.namespace}.control.{unique}"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryNames:
+    """The names of what is there for whoever keeps history."""
+
+    namespace: str
+
+    @property
+    def stream(self) -> str:
+        return f"{self.namespace}.history"
+
+    @property
     def copies(self) -> str:
         return f"{self.namespace}.copies"
 
@@ -129,24 +152,9 @@ class Names:
     def events(self) -> str:
         return f"{self.namespace}.events"
 
-    @property
-    def history(self) -> str:
-        return f"{self.namespace}.history"
-
     def copy_of(self, broker_name: str) -> str:
         """Return the name of the exchange that a queue's messages are copied by, given the queue's."""
         return f"{self.namespace}.copy{broker_name.removeprefix(self.namespace)}"
-
-    def reply(self, unique: str) -> str:
-        return f"{self.namespace}.reply.{unique}"
-
-    def leader(self, kind: str) -> str:
-        """Return the name of the exclusive queue that the one working daemon of a kind has."""
-        return f"{self.namespace}.{kind}.leader"
-
-    def hears(self, unique: str) -> str:
-        """Return the name of the queue on which one worker hears what is said to all."""
-        return f"{self.namespace}.control.{unique}"
 
 
 def base(names: Names) -> Iterator[Item]:
@@ -154,7 +162,7 @@ def base(names: Names) -> Iterator[Item]:
     yield Exchange(names.jobs, "direct")
     yield Exchange(names.results, "topic")
     yield Exchange(names.dead, "fanout")
-    yield Exchange(names.copies, "fanout")
+    yield Exchange(names.history.copies, "fanout")
     yield events_exchange(names)
     yield Queue(names.dead, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
     yield Binding(names.dead, names.dead, "")
@@ -171,7 +179,7 @@ def base(names: Names) -> Iterator[Item]:
 
 def events_exchange(names: Names) -> Exchange:
     """Where workers tell what happens to jobs, while somebody keeps history."""
-    return Exchange(names.events, "topic")
+    return Exchange(names.history.events, "topic")
 
 
 def copied(names: Names, queue: str, source: str, key: str) -> Iterator[Item]:
@@ -181,8 +189,8 @@ def copied(names: Names, queue: str, source: str, key: str) -> Iterator[Item]:
     be routed, to history alone, and confirmed. So it goes by an exchange of its own that matches nothing and passes all on to
     its alternate; its only binding is to the queue, and when that is deleted, the exchange and this whole path go with it.
     """
-    name = names.copy_of(queue)
-    yield Exchange(name, "direct", {"alternate-exchange": names.copies}, auto_delete=True)
+    name = names.history.copy_of(queue)
+    yield Exchange(name, "direct", {"alternate-exchange": names.history.copies}, auto_delete=True)
     yield Binding(name, queue, _NEVER)
     yield Binding(source, name, key, to_exchange=True)
 

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from warren import events, events_schedules, events_workflows
+from warren import events, events_history, events_schedules, events_workflows
 from warren.events import Event
 
 JOB = ("the-id", "m:f", "images")
@@ -37,6 +37,10 @@ EVENTS: list[Event] = [
     events.WorkerDraining("SIGTERM", 2, 30.0),
     events.WorkerStopped(10, 1),
     events.StatusRefused("403 ACCESS_REFUSED"),
+    events_history.BatchRecorded(10, 12, 0.02),
+    events_history.NotRecorded(1, "it is no result"),
+    events_history.HistoryDropped(1000),
+    events_history.StoreBack(),
     events.DaemonReady("recorder", "r", "http://h:1"),
     events.StandingBy("recorder", "r"),
     events.Leading("recorder", "r"),

@@ -81,8 +81,11 @@ def test_an_operator_reads_dead_letters_and_replays_them() -> None:
 
 
 def test_a_recorder_reads_what_it_records_and_publishes_nothing() -> None:
-    assert may(RECORDER.configure, NAMES.history)
-    assert all(may(RECORDER.read, name) for name in (NAMES.history, NAMES.copies, NAMES.results, NAMES.events))
+    assert may(RECORDER.configure, NAMES.history.stream)
+    assert all(
+        may(RECORDER.read, name)
+        for name in (NAMES.history.stream, NAMES.history.copies, NAMES.results, NAMES.history.events)
+    )
     assert not any(may(RECORDER.write, name) for name in (NAMES.jobs, NAMES.results, NAMES.dead, NAMES.control))
     assert not may(RECORDER.read, NAMES.queue("images"))
 

@@ -110,7 +110,7 @@ def test_a_lost_worker_is_written_into_its_job_once_whatever_the_broker_counts()
     job = from_message(again.message, "q", NOW)
     assert (job.id, job.attempt, job.crashes, job.losses) == (JOB.id, 2, 2, 1)
     assert "x-delivery-count" not in again.message.headers
-    assert scene.events == [JobLost("1", "m:f", "q", 2)]
+    assert scene.events == [JobLost("1", "m:f", "q", 2, attempt=2)]
 
 
 def test_what_was_lost_together_comes_back_apart() -> None:

@@ -11,7 +11,7 @@ from warren.amqp.engines import connect_any
 from warren.amqp.seam import ChannelRefused, Connection, ConnectionLost
 from warren.events import Events, Leading, StandingBy
 from warren.settings import Settings
-from warren.topology import Names, Queue
+from warren.topology import Queue
 
 HEARTBEAT_SECONDS = 2
 _POLL_SECONDS = 0.5
@@ -32,7 +32,7 @@ class Leadership:
         self._kind, self._name = kind, name
         self._settings = settings
         self._events = events
-        self._queue = Queue(Names(settings.namespace).leader(kind), exclusive=True)
+        self._queue = Queue(f"{settings.namespace}.{kind}.leader", exclusive=True)
 
     async def take(self) -> Connection:
         """Wait until this one leads; it does until the connection that this returns is lost or closed.

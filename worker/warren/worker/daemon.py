@@ -11,7 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from warren import clock, quantities, topology
+from warren import clock, quantities
 from warren.events import Event, Events, WorkerDraining, WorkerReady, WorkerStopped
 from warren.health import Health, serve_http
 from warren.metrics import Metrics
@@ -19,7 +19,7 @@ from warren.rebuilding import Rebuilding
 from warren.settings import Settings, load
 from warren.status import WorkerState
 from warren.stopping import Stopping
-from warren.topology import Names, workers_exchange
+from warren.topology import Names, events_exchange, workers_exchange
 from warren.worker.autoscaler import Autoscaler, jobs_ready
 from warren.worker.blame import STOPPING
 from warren.worker.bulletins import Bulletins
@@ -74,9 +74,9 @@ class Worker:
         metrics = Metrics(self._registry)
         sums = Sums(metrics)
         self._registry.register(sums)
+        names = Names(self.settings.namespace)
         self._outlet = Outlet(self.settings, self.name)
-        events_exchange = topology.events_exchange(Names(self.settings.namespace))
-        self._bulletins = Bulletins(self.name, self._outlet, events_exchange, clock.wall)
+        self._bulletins = Bulletins(self.name, self._outlet, events_exchange(names), clock.wall)
         self._events = Events(*([on_event] if on_event else []), metrics, self._bulletins)
         self._ahead = ahead = _read_ahead(processes, self.settings)
         self._pool = Pool(
@@ -93,10 +93,8 @@ class Worker:
         self._control = Control(self.settings, self.name, self._outlet, self._events)
         self._pausing = Pausing(self.settings.queue_names, self._events)
         self._intake = self._make_intake()
-        self._pool.on_resize, self._pool.on_usable = self._intake.resize, self._intake.usable
         subject = Subject(self.name, self.settings.queue_names, self._pool, metrics)
-        told = workers_exchange(Names(self.settings.namespace))
-        self._report = Report(subject, self._outlet, told, self._events, clock.wall)
+        self._report = Report(subject, self._outlet, workers_exchange(names), self._events, clock.wall)
         self._session: Session | None = None
         self._stopping = Stopping()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,6 +116,7 @@ class Worker:
             strict=settings.strict,
             is_paused=pausing.is_paused,
         )
+        self._pool.on_resize, self._pool.on_usable = intake.resize, intake.usable
         pausing.listen(self._control, intake.pauses_changed)
         Cancelling(runner, intake.cancel).listen(self._control)
         return intake
