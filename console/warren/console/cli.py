@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Run everything for one machine in this terminal.",
     "scheduler": "Enqueue the jobs of schedules when they are due; move workflows.",
     "schedules": "List schedules, look at one, make, pause or run one.",
+    "recorder": "Keep what happens to jobs in the store.",
     "enqueue": "Enqueue one job of TASK.",
     "result": "Tell what became of a job.",
     "cancel": "Cancel jobs, wherever they are.",

@@ -21,6 +21,11 @@ class Lives:
         self._parts.append(life)
         life.lost.add_done_callback(self._part_lost)
 
+    def lose(self, reason: str) -> None:
+        """End it from inside."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
     async def close(self) -> None:
         """Close all parts."""
         for part in self._parts:
@@ -34,5 +39,5 @@ class Lives:
             await self.close()
 
     def _part_lost(self, lost: "asyncio.Future[str]") -> None:
-        if not lost.cancelled() and not self.lost.done():
-            self.lost.set_result(lost.result())
+        if not lost.cancelled():
+            self.lose(lost.result())
