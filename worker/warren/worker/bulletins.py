@@ -164,6 +164,8 @@ class Bulletins:
 
     def _interrupted(self, event: Event) -> None:
         assert isinstance(event, JobInterrupted)
+        if self._kept.pop(("started", event.job_id, event.replays, event.attempt), None) is not None:
+            return  # taken back from a process that, as it turned out, had not begun it
         self._number += 1
         self._keep(f"interrupted {self._number}", Interrupted(**self._said(event)))
 
