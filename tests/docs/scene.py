@@ -4,7 +4,7 @@ Conventions of the pages:
 - a Python block whose first line is `# NAME.py` is a file of that name; it is run as well;
 - where a line `print(...)  # text` has a comment, what is printed must be that text;
 - in a console block `$ ` begins a command, what follows is its output, and `…` there stands for anything;
-- `warren worker` and `warren up` run in the background until the page ends or a line `^C` comes.
+- `warren worker`, `warren scheduler` and `warren up` run in the background until the page ends or a line `^C` comes.
 """
 
 import os
@@ -25,7 +25,8 @@ from tests.support import Broker, eventually
 _SECONDS = 60
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _SAID = re.compile(r"^\s*print\(.*\)  # (.+)$", re.MULTILINE)
-_BACKGROUND = re.compile(r"warren (worker|up)\b(?!.*--help)")
+_BACKGROUND = re.compile(r"warren (worker|scheduler|up)\b(?!.*--help)")
+_READY = re.compile(r'"event": "(worker )?ready"')
 
 NOT_RUN = {
     "make": "runs these tests, or the demo, which CI runs by itself",
@@ -181,7 +182,7 @@ class Scene:
             if program.poll() is not None:
                 self.running.pop()
             assert program.returncode is None, f"`{text}` ended with {program.returncode}:\n{log.read_text()}"
-            return "worker ready" in log.read_text()
+            return bool(_READY.search(log.read_text()))
 
         eventually(ready, timeout=30.0, message=f"`{text}` is ready")
 
