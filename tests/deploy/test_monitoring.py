@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.deploy.files import DEPLOY, in_stage, load_yaml, mounts, not_here, services
+from tests.docs.tables import DAEMON_METRIC_NAMES
 
 from warren.metrics import METRIC_NAMES
 
@@ -33,7 +34,7 @@ RABBITMQ_METRIC_NAMES = frozenset(
         "rabbitmq_global_messages_dead_lettered_rejected_total",
     }
 )
-KNOWN = METRIC_NAMES | RABBITMQ_METRIC_NAMES
+KNOWN = METRIC_NAMES | DAEMON_METRIC_NAMES | RABBITMQ_METRIC_NAMES
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -117,7 +118,7 @@ def test_dashboard_shows_what_warren_counts_and_how_rabbitmq_is() -> None:
     shown = {
         base_name(name) for _, query in panel_queries() for name in re.findall(r"\b(?:warren|rabbitmq)_\w+", query)
     }
-    assert METRIC_NAMES - shown == set()
+    assert (METRIC_NAMES | DAEMON_METRIC_NAMES) - shown == set()
     assert {"rabbitmq_detailed_queue_messages_ready", "rabbitmq_detailed_queue_consumers"} <= shown
 
 

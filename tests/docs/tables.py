@@ -5,19 +5,31 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 from prometheus_client import CollectorRegistry
 
+import warren.conductor.metrics
+import warren.scheduler.metrics
+import warren.service.metrics
 from warren import errors
+from warren.conductor.metrics import ConductorMetrics
 from warren.console.cli import cli
 from warren.delay import DelayTooLong
 from warren.metrics import METRIC_NAMES, Metrics
 from warren.options import Options
+from warren.scheduler.metrics import SchedulerMetrics
+from warren.service.metrics import ServiceMetrics
 from warren.settings import Settings
 
 Row = list[str]
+DAEMON_METRICS = (ServiceMetrics, SchedulerMetrics, ConductorMetrics)
+DAEMON_METRIC_NAMES = (
+    warren.service.metrics.METRIC_NAMES | warren.scheduler.metrics.METRIC_NAMES | warren.conductor.metrics.METRIC_NAMES
+)
+"""Of all daemons that are no workers."""
 
 
 def settings() -> list[Row]:
@@ -45,6 +57,21 @@ def metrics() -> list[Row]:
             kind, labels, text = str(metric._type), metric._labelnames, metric._documentation
         rows.append([f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), text])
     return rows
+
+
+def daemon_metrics() -> list[Row]:
+    """The same of daemons that are no workers."""
+    registry = CollectorRegistry()
+    for each in DAEMON_METRICS:
+        each(registry)
+    own = {name: metric for metric, names in registry._collector_to_names.items() for name in names}
+    wanted = sorted(name for name in DAEMON_METRIC_NAMES if name not in METRIC_NAMES)
+    return [_metric(name, own[name]) for name in wanted]
+
+
+def _metric(name: str, metric: Any) -> Row:
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    return [f"`{name}`", str(metric._type), labels, metric._documentation]
 
 
 def error_names() -> set[str]:

@@ -93,6 +93,11 @@ def test_the_metrics_table_is_that_of_the_code() -> None:
     assert table(REFERENCE / "metrics.md", "metric") == tables.metrics(), tables.as_markdown(tables.metrics())
 
 
+def test_the_table_of_the_other_daemons_metrics_is_that_of_the_code() -> None:
+    rows = tables.daemon_metrics()
+    assert table(REFERENCE / "metrics.md", "metric of a daemon") == rows, tables.as_markdown(rows)
+
+
 def test_the_errors_table_names_every_error() -> None:
     page = REFERENCE / "errors.md"
     named = {row[0].strip("`") for row in table(page, "error")}

@@ -5,6 +5,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from warren.events import Event
 from warren.events_schedules import ScheduleFired, ScheduleMissed, ScheduleSkipped
 
+METRIC_NAMES = frozenset(
+    {
+        "warren_schedule_fired_total",
+        "warren_schedule_missed_total",
+        "warren_schedule_skipped_total",
+        "warren_schedule_late_seconds",
+        "warren_schedule_next_due_timestamp_seconds",
+    }
+)
 _LATE_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
 
