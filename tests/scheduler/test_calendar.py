@@ -31,7 +31,7 @@ def midnight(zone: str, day: date) -> float:
 def on_day(rule: Rule, zone: str, day: date, start: float | None = None) -> list[datetime]:
     """When it is due on a day of that zone, as its clocks show it."""
     begin, end = midnight(zone, day), midnight(zone, day + timedelta(days=1))
-    found = []
+    found: list[datetime] = []
     for due in upcoming(Spec(rule, start=start), begin - 0.001):
         if due >= end:
             return found
