@@ -17,6 +17,7 @@ COMMANDS = {
     "scheduler": "Enqueue the jobs of schedules when they are due; move workflows.",
     "schedules": "List schedules, look at one, make, pause or run one.",
     "recorder": "Keep what happens to jobs in the store.",
+    "workflows": "List workflows, draw one, cancel it, or retry what failed.",
     "enqueue": "Enqueue one job of TASK.",
     "result": "Tell what became of a job.",
     "cancel": "Cancel jobs, wherever they are.",

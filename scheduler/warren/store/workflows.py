@@ -4,6 +4,7 @@ Every function works in the transaction that it is given; what belongs together 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, Table, and_, delete, func, or_, select, update
@@ -235,12 +236,13 @@ def _changing(progress: Progress, now: float) -> dict[str, object]:
     }
 
 
-def _summaries() -> Select[tuple[object, ...]]:
+def _summaries() -> Select[Any]:
     return select(*(workflows.c[name] for name in Summary.__struct_fields__))
 
 
-def _summary(row: Row[tuple[object, ...]]) -> Summary:
-    return msgspec.convert(row._asdict(), Summary)
+def _summary(row: Row[Any]) -> Summary:
+    told = dict(zip(Summary.__struct_fields__, row, strict=True))
+    return Summary(**told | {"state": WorkflowState(told["state"])})
 
 
 def _insert(connection: Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":

@@ -51,7 +51,7 @@ def command(
     """
     if bool(ids) == bool(task):
         raise click.UsageError("name the jobs by ID, or say --task NAME")
-    settings, why = invocation.settings(), reason or f"`warren cancel` by {_user()}"
+    settings, why = invocation.settings(), reason or f"`warren cancel` by {user()}"
     if task is None:
         return _cancel(invocation, settings, ids, wait, why)
     if not yes:
@@ -101,7 +101,7 @@ def _confirm(task: str) -> None:
     click.confirm(f"Cancel every job of {task!r} that was enqueued before now?", abort=True, err=True)
 
 
-def _user() -> str:
+def user() -> str:
     """Who does it; in a container there may be nobody of that number."""
     try:
         user = getpass.getuser()
