@@ -25,7 +25,7 @@ Arguments = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange: kind is `direct`, `topic` or `fanout`; with `auto_delete` it goes with the last binding from it."""
+    """A durable exchange: kind is `direct`, `topic`, `fanout` or `headers`; with `auto_delete` it goes with the last binding from it."""
 
     name: str
     kind: str
@@ -44,12 +44,21 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """From an exchange to a queue, or to another exchange."""
+    """From an exchange to a queue, or to another exchange.
+
+    From one of kind `headers`, `header` is the name of the header that a message must have, whatever it says there.
+    """
 
     source: str
     target: str
     key: str
     to_exchange: bool = False
+    header: str = ""
+
+    @property
+    def arguments(self) -> dict[str, str | None]:
+        """As the broker takes them (rabbitmq.com/docs/exchanges#headers)."""
+        return {"x-match": "any", self.header: None} if self.header else {}
 
 
 Item = Exchange | Queue | Binding
@@ -250,13 +259,17 @@ def workflows(names: Names) -> Iterator[Item]:
     """What workflows need besides `base`: whoever starts one declares it, and so do schedulers.
 
     One queue for all that moves a workflow, so that what happens to it has an order: what is said of it, the results of its
-    jobs, and dead letters, since the broker writes some itself, of which there is no result.
+    jobs, and their dead letters, since the broker writes some itself, of which there is no result. Only theirs: where no
+    scheduler runs, nobody empties the queue.
     """
+    sorted_out = f"{names.dead}.workflows"
     yield Exchange(names.workflows, "direct")
     yield Queue(names.workflows, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
     yield Binding(names.workflows, names.workflows, WORKFLOWS)
     yield Binding(names.results, names.workflows, WORKFLOW_JOB)
-    yield Binding(names.dead, names.workflows, "")
+    yield Exchange(sorted_out, "headers")
+    yield Binding(names.dead, sorted_out, "", to_exchange=True)
+    yield Binding(sorted_out, names.workflows, "", header="warren-workflow")
 
 
 WORKFLOWS, WORKFLOW_JOB = "workflows", "workflow"

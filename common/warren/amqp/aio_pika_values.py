@@ -33,9 +33,8 @@ def declaration(channel: aiormq.abc.AbstractChannel, item: Exchange | Queue | Bi
             exclusive=item.exclusive,
             arguments=dict[str, Any](item.arguments),
         )
-    if item.to_exchange:
-        return channel.exchange_bind(destination=item.target, source=item.source, routing_key=item.key)
-    return channel.queue_bind(item.target, item.source, routing_key=item.key)
+    bind = channel.exchange_bind if item.to_exchange else channel.queue_bind
+    return bind(item.target, item.source, routing_key=item.key, arguments=dict[str, Any](item.arguments))
 
 
 def translated(error: Exception) -> Exception:

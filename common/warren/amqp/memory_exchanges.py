@@ -1,12 +1,12 @@
 """Exchanges and bindings of the in-memory broker: names in, names out. No queue or message is known here."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from warren.amqp.seam import ChannelRefused
 from warren.topology import Arguments, Binding, Exchange
 
-KINDS = frozenset({"direct", "topic", "fanout"})
+KINDS = frozenset({"direct", "topic", "fanout", "headers"})
 
 Words = tuple[str, ...]
 
@@ -41,13 +41,14 @@ class _Declared:
     exchange: Exchange
     bindings: dict[Binding, Words] = field(default_factory=dict)
 
-    def matching(self, key: str) -> Iterator[Binding]:
+    def matching(self, key: str, headers: Collection[str]) -> Iterator[Binding]:
         split = words(key)
         for binding, pattern in self.bindings.items():
             if (
                 self.exchange.kind == "fanout"
                 or (self.exchange.kind == "direct" and binding.key == key)
                 or (self.exchange.kind == "topic" and matches(pattern, split))
+                or (self.exchange.kind == "headers" and binding.header in headers)
             ):
                 yield binding
 
@@ -102,8 +103,8 @@ class Exchanges:
                 del self._declared[name]
                 self._unbind(name, to_exchange=True)
 
-    def route(self, exchange: str, key: str) -> list[str]:
-        """Return the names of the queues that a message reaches, each once.
+    def route(self, exchange: str, key: str, headers: Collection[str]) -> list[str]:
+        """Return the names of the queues that a message with these headers reaches, each once.
 
         Raises:
             ChannelRefused: 404 when the exchange does not exist.
@@ -113,7 +114,7 @@ class Exchanges:
         ahead = [self._find(exchange)]
         while ahead:
             declared = ahead.pop()
-            found = list(declared.matching(key))
+            found = list(declared.matching(key, headers))
             queues.update((binding.target, None) for binding in found if not binding.to_exchange)
             for name in _onward(declared.exchange, found):
                 if name in self._declared and name not in seen:

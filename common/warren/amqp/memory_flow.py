@@ -39,7 +39,7 @@ class Flow:
             Returned: no queue took it, and it is mandatory.
             Nacked: a queue is full; the others have it.
         """
-        targets = self._route(exchange, routing_key)
+        targets = self._route(message, exchange, routing_key)
         if mandatory and not targets:
             raise Returned("312 NO_ROUTE")
         full = [queue for queue in targets if queue.rejects]
@@ -109,7 +109,7 @@ class Flow:
         routing_key = str(arguments.get("x-dead-letter-routing-key", stored.routing_key))
         if "x-dead-letter-exchange" in arguments and exchange in self.exchanges:
             message = dead_message(stored, queue.declared, reason, self._clock())
-            self._put(message, exchange, routing_key, self._route(exchange, routing_key))
+            self._put(message, exchange, routing_key, self._route(message, exchange, routing_key))
 
     def _put(self, message: Message, exchange: str, routing_key: str, targets: Iterable[AnyQueue]) -> None:
         now = self._clock()
@@ -117,6 +117,6 @@ class Flow:
             queue.put(Stored(message, exchange, routing_key), now)
             self.changed(queue)
 
-    def _route(self, exchange: str, routing_key: str) -> list[AnyQueue]:
-        names = self.exchanges.route(exchange, routing_key) if exchange else [routing_key]
+    def _route(self, message: Message, exchange: str, routing_key: str) -> list[AnyQueue]:
+        names = self.exchanges.route(exchange, routing_key, message.headers) if exchange else [routing_key]
         return [self.queues[name] for name in names if name in self.queues]

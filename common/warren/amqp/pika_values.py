@@ -29,9 +29,8 @@ def declaration(channel: Channel, item: Exchange | Queue | Binding) -> Callable[
             arguments=dict(item.arguments),
             callback=done,
         )
-    if item.to_exchange:
-        return lambda done: channel.exchange_bind(item.target, item.source, item.key, callback=done)
-    return lambda done: channel.queue_bind(item.target, item.source, item.key, callback=done)
+    bind = channel.exchange_bind if item.to_exchange else channel.queue_bind
+    return lambda done: bind(item.target, item.source, item.key, arguments=item.arguments, callback=done)
 
 
 def channel_error(reason: BaseException) -> AmqpError:

@@ -50,6 +50,20 @@ async def test_declaring_the_same_again_is_fine_and_otherwise_refused(side: Side
 
 
 @scenario
+async def test_a_headers_exchange_passes_on_what_has_a_header_whatever_it_says(side: Side) -> None:
+    async with side.connected() as connection:
+        queue, exchange = await side.queue(connection), Exchange(side.name("sorting"), "headers")
+        await connection.declare(exchange, Binding(exchange.name, queue.name, "", header="wanted"))
+        inbox = Inbox()
+        await connection.consume(queue.name, inbox, prefetch=10)
+        for headers in ({"wanted": "1"}, {"other": "1"}, {}, {"wanted": "2", "other": "1"}):
+            await connection.publish(Message(b"x", headers=headers), exchange.name, "any", mandatory=False)
+        await side.send(connection, queue, b"last")
+        found = [await inbox.next() for _ in range(3)]
+        assert [delivery.message.headers.get("wanted") for delivery in found] == ["1", "2", None]
+
+
+@scenario
 async def test_binding_what_is_missing_is_refused(side: Side) -> None:
     async with side.connected() as connection:
         queue = await side.queue(connection)

@@ -284,7 +284,7 @@ async def test_settling_twice_loses_the_connection(local: Side) -> None:
     ("item", "code"),
     [
         (Exchange("", "direct"), 403),
-        (Exchange("e", "headers"), 503),
+        (Exchange("e", "x-random"), 503),
         (Queue("q", {"x-queue-type": "quorum"}, exclusive=True), 406),
         (Queue("q", {"x-queue-type": "unheard-of"}), 406),
         (Binding("", "q", "key"), 404),
