@@ -1,6 +1,6 @@
 """The public face, as type checkers see it. Never run: tests/typing/test_typing.py has it checked by mypy and basedpyright."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from warren.context import job, progress
@@ -18,6 +18,7 @@ from warren.producer import (
 )
 from warren.result import Result
 from warren.retry import Retry
+from warren.schedule import every, once
 from warren.task import Call, CoroutineTask, NamedTask, named, task
 from warren.workflow import Node, Workflow, chain, chord, group
 
@@ -41,6 +42,26 @@ async def fetch(url: str) -> int:
 
 @task(priority=5, result=False)
 async def warm(url: str) -> None: ...
+
+
+@every("*/5 * * * *", tz="Europe/Paris", overlap="skip", args=["a"])
+@task
+def scheduled(path: str) -> int:
+    return len(path)
+
+
+@task
+@every(timedelta(hours=1), name="hourly", misfire="run_all", grace=timedelta(minutes=5))
+@once(datetime(2030, 1, 1, tzinfo=UTC))
+async def awaited_on_time() -> str:
+    return ""
+
+
+async def schedules() -> None:
+    assert_type(scheduled("a"), int)
+    assert_type(scheduled.call(path="a"), Call[int])
+    assert_type(await awaited_on_time(), str)
+    assert_type(every(seconds=30, jitter=2)(thumbnail.options(priority=9)).call("a", size=3), Call[str])
 
 
 def tasks() -> None:

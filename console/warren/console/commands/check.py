@@ -12,6 +12,7 @@ from warren.console import checkup
 from warren.console.broker import quiet_libraries
 from warren.console.broker_facts import facts_of
 from warren.console.checkup import BrokerFacts, Finding, Level
+from warren.console.checkup_schedules import of_schedules
 from warren.console.commands.topology import compare
 from warren.console.failing import FAILED
 from warren.console.invocation import Command, Invocation, pass_invocation
@@ -43,7 +44,8 @@ def command(invocation: Invocation, /, modules: tuple[str, ...], queue: tuple[st
     if settings is not None:
         about_broker, facts = asyncio.run(_of_broker(settings))
         about_tasks = checkup.of_tasks(tasks, settings, facts)
-        findings = [*checkup.of_settings(settings), *about_broker, *findings, *about_tasks]
+        about_schedules = of_schedules(tasks, settings)
+        findings = [*checkup.of_settings(settings), *about_broker, *findings, *about_tasks, *about_schedules]
     given = _in_force(settings, invocation) if settings is not None else []
     if invocation.json:
         emit(_document(findings, given))
