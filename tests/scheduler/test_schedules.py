@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from warren.errors import InvalidSchedule, UnknownSchedule
-from warren.events_schedules import ScheduleMissed, ScheduleSkipped
+from warren.events_schedules import ScheduleDelayed, ScheduleMissed, ScheduleSkipped
 from warren.schedule import Cron, Interval, Misfire, Order, Overlap, Schedule, Spec
 from warren.scheduler.looking import look
 from warren.scheduler.schedules import Schedules, Synced, job_id
@@ -223,6 +223,20 @@ def test_run_fires_once_more_also_while_paused(database: Database, schedules: Sc
     assert fire.job_id != job_id("tick", BEGIN + 10)
     (found,) = look(database, clock.now).outgoing
     assert (found.fire.job_id, found.fire.manual, found.cancels) == (fire.job_id, True, ())
+
+
+def test_one_that_is_not_understood_here_keeps_no_other_from_firing(database: Database, schedules: Schedules) -> None:
+    foreign = schedules.add(schedule("foreign"))
+    schedules.add(schedule())
+    unknown = msgspec.structs.replace(foreign.schedule, spec=Spec(Cron("* * * * *", "Mars/Olympus")))
+    with database.write() as connection:
+        store.put(connection, msgspec.structs.replace(foreign, schedule=unknown))
+    found = look(database, BEGIN + 10)
+    assert [each.fire.schedule for each in found.outgoing] == ["tick"]
+    (delayed,) = found.happened
+    assert isinstance(delayed, ScheduleDelayed)
+    assert "Mars/Olympus" in delayed.error
+    assert look(database, BEGIN + 10).happened == (), "it is put off"
 
 
 def test_the_last_word_on_a_job_counts(database: Database, schedules: Schedules) -> None:

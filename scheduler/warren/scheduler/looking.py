@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from warren.errors import InvalidSchedule
 from warren.events import Event
-from warren.events_schedules import ScheduleMissed, ScheduleSkipped
+from warren.events_schedules import ScheduleDelayed, ScheduleMissed, ScheduleSkipped
 from warren.schedule import Overlap
 from warren.scheduler.due import Decision, decide, jitter
 from warren.scheduler.schedules import claimed
@@ -17,6 +18,7 @@ from warren.store.schedules import Fire, FireState, Stored
 
 _SCHEDULES_AT_ONCE = 100
 _FIRES_AT_ONCE = 1000
+_PUT_OFF_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,20 @@ def look(database: Database, now: float) -> Look:
     if wake_at is not None and wake_at <= now:
         with database.write() as connection:
             for stored in store.awake(connection, now, _SCHEDULES_AT_ONCE):
-                happened += _claim(connection, stored, now)
+                happened += _claim_or_put_off(connection, stored, now)
     with database.read() as connection:
         waiting = store.unpublished(connection, _FIRES_AT_ONCE)
-        outgoing = tuple(_outgoing(connection, fire) for fire in waiting)
+        known = {name: store.get(connection, name) for name in {fire.schedule for fire in waiting}}
+        outgoing = tuple(_outgoing(connection, fire, known[fire.schedule]) for fire in waiting)
         return Look(outgoing, tuple(happened), store.next_wake(connection))
+
+
+def _claim_or_put_off(connection: Connection, stored: Stored, now: float) -> list[Event]:
+    try:
+        return _claim(connection, stored, now)
+    except InvalidSchedule as error:  # its time zone is known where it was made, and not here; the others go on
+        store.advance(connection, stored, stored.last_due, stored.next_due, now + _PUT_OFF_SECONDS)
+        return [ScheduleDelayed(stored.name, "", str(error))]
 
 
 def _claim(connection: Connection, stored: Stored, now: float) -> list[Event]:
@@ -90,8 +101,7 @@ def _missed(stored: Stored, decision: Decision) -> ScheduleMissed:
     return ScheduleMissed(stored.name, decision.missed, decision.made_up, policy.value)
 
 
-def _outgoing(connection: Connection, fire: Fire) -> Outgoing:
-    stored = store.get(connection, fire.schedule)
+def _outgoing(connection: Connection, fire: Fire, stored: Stored | None) -> Outgoing:
     if stored is None or fire.manual:
         return Outgoing(fire, fire.due)
     spec = stored.schedule.spec
