@@ -141,6 +141,20 @@ def origins(*, environ: Mapping[str, str] | None = None, folder: Path | None = N
     return from_file | {key: f"{_PREFIX}{key.upper()}" for key in _from_environment(environ)}
 
 
+def variables(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which `load` gives these settings, whatever a configuration file says; the rest of it is as it was."""
+    environ = os.environ if environ is None else environ
+    foreign = {name: value for name, value in environ.items() if name not in {_PREFIX + key.upper() for key in KEYS}}
+    return foreign | {_PREFIX + key.upper(): _written(getattr(settings, key)) for key in KEYS}
+
+
+def _written(value: object) -> str:
+    """A setting as text, which is read as the same again."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _config_path(environ: Mapping[str, str], folder: Path | None) -> Path:
     named = environ.get("WARREN_CONFIG")
     return Path(named) if named else (folder or Path()) / CONFIG_FILE

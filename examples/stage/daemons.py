@@ -1,7 +1,6 @@
 """Daemons for an example, started as an operator would: `warren worker …`, `warren scheduler …`, each a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import TypeVar
 from examples.stage.telling import console
 
 from warren.errors import WarrenError
-from warren.settings import Settings
+from warren.settings import Settings, variables
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,18 +78,6 @@ def daemons(
                 daemon.program.wait(_STOP_SECONDS)
             daemon.program.kill()
             daemon.program.wait()
-
-
-def variables(settings: Settings) -> dict[str, str]:
-    """Return the environment in which `warren …` means this broker, this namespace and this store."""
-    own = {
-        "WARREN_URL": settings.url,
-        "WARREN_MANAGEMENT_URL": settings.management_url,
-        "WARREN_NAMESPACE": settings.namespace,
-        "WARREN_STORE": settings.store,
-        "WARREN_LOG_FORMAT": "json",
-    }
-    return {**os.environ, **{name: value for name, value in own.items() if value}}
 
 
 def guarded(demo: Callable[[], int]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from warren.errors import InvalidSettings
-from warren.settings import DEFAULT_URL, KEYS, Settings, load, origins
+from warren.settings import DEFAULT_URL, KEYS, Settings, load, origins, variables
 
 
 def write(folder: Path, text: str) -> Path:
@@ -238,3 +238,11 @@ def test_strict_is_a_setting_like_any_other(tmp_path: Path) -> None:
     assert told == (
         "queue 'critical=6' has a weight, and with 'strict' the order of the queues counts; leave out one of the two"
     )
+
+
+def test_settings_go_to_another_process_by_its_variables(tmp_path: Path) -> None:
+    (tmp_path / "warren.toml").write_text('namespace = "other"\nname = "other"\nstrict = true\n')
+    settings = Settings(queues=("critical=6", "default=3"), processes="1..4", declare=False, grace_period=0.5)
+    environ = variables(settings, {"PATH": "/bin", "WARREN_ENGINE": "aio_pika"})
+    assert environ["PATH"] == "/bin"
+    assert load(environ=environ, folder=tmp_path) == settings

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -83,7 +84,7 @@ class Scene:
     running: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.http_port = _free_port()
+        self.http_port = _free_ports(3)  # `warren up` takes the next two as well
         (self.folder / "bin").mkdir()
         shim = self.folder / "bin/warren"
         shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m warren "$@"\n')
@@ -101,6 +102,7 @@ class Scene:
             "WARREN_MANAGEMENT_URL": self.broker.management_url,
             "WARREN_NAMESPACE": self.namespace,
             "WARREN_HTTP_PORT": str(self.http_port),
+            "XDG_STATE_HOME": str(self.folder / "state"),
             "WARREN_PROCESSES": "2",
             "WARREN_GRACE_PERIOD": "2",
             "WARREN_LOG_FORMAT": "json",
@@ -222,7 +224,16 @@ def _joined(text: str) -> list[str]:
     return [line.strip() for line in text.replace("\\\n", " ").splitlines()]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(number: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        with ExitStack() as stack:
+            probe = stack.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+            try:
+                for port in range(first + 1, first + number):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first

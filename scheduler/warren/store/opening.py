@@ -1,5 +1,6 @@
 """Opening the store where its libraries may be missing: they are an extra, `warren[store]`."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from warren.errors import StoreUnavailable
@@ -8,6 +9,11 @@ if TYPE_CHECKING:
     from warren.store.database import Database
 
 _EXTRA = frozenset({"sqlalchemy", "alembic", "apscheduler"})
+
+
+def libraries_are_installed() -> bool:
+    """Whether the extra is, without importing any of it."""
+    return all(find_spec(name) is not None for name in _EXTRA)
 
 
 def open_store(url: str) -> "Database":
