@@ -45,6 +45,14 @@ class Part:
     stop_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How everything ended: the exit code, and what the part that could not start said of why."""
+
+    code: int
+    failure: dict[str, Any] | None = None
+
+
 class Keeper:
     """Keeps one part running.
 
@@ -57,6 +65,8 @@ class Keeper:
         self.part = part
         self.ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         """What it said of itself when it was ready for the first time."""
+        self.failure: dict[str, Any] | None = None
+        """What it said last of why it could not go on."""
         self._say = say
         self._process: Process | None = None
         self._stopping = False
@@ -76,7 +86,8 @@ class Keeper:
                 return _as_exit_code(code)
             if asyncio.get_running_loop().time() - began > _GOOD_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
-            self._say(f"the {self.part.kind} has ended ({_how(code)}); it is started again in {pause:.0f} s")
+            why = f"{_how(code)}: {self.failure['error']}" if self.failure else _how(code)
+            self._say(f"the {self.part.kind} has ended ({why}); it is started again in {pause:.0f} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -118,19 +129,21 @@ class Keeper:
         """Pass on what it prints, which is what its jobs print, but for the line in which it says that it is ready."""
         told = False
         while data := await (printed.read(_PIECE_BYTES) if told else printed.readline()):
-            said = None if told else _readiness(data)
-            if said is None:
+            said = {} if told else _document(data)
+            if said.keys() >= {"name", "http"}:
+                told = True
+                if not self.ready.done():
+                    self.ready.set_result(said)
+            elif said.keys() >= {"error", "kind"}:
+                self.failure = said
+            else:
                 await asyncio.to_thread(_write, data)
-                continue
-            told = True
-            if not self.ready.done():
-                self.ready.set_result(said)
 
 
 async def keep(
     parts: Sequence[Part], say: Callable[[str], None], on_ready: Callable[[dict[str, dict[str, Any]]], None]
-) -> int:
-    """Run parts until a signal, or until one of them says that all shall end; returns the exit code.
+) -> Ended:
+    """Run parts until a signal, or until one of them has all end.
 
     Args:
         parts: in the order in which they are stopped.
@@ -150,7 +163,9 @@ async def keep(
         await keeper.stop(stopping.hurry)
     for task in (telling, asked):
         task.cancel()
-    return await _worst([*ended, *(task for task in running if task not in ended)])
+    code = await _worst([*ended, *(task for task in running if task not in ended)])
+    failures = (keeper.failure for keeper in keepers if keeper.failure and not keeper.ready.done())
+    return Ended(code, next(failures, None) if code else None)
 
 
 async def _tell(keepers: Sequence[Keeper], on_ready: Callable[[dict[str, dict[str, Any]]], None]) -> None:
@@ -176,13 +191,13 @@ def _signal(process: Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def _readiness(line: bytes) -> dict[str, Any] | None:
-    """What a daemon says of itself with `--json`, if this is it; a module may have printed something before."""
+def _document(line: bytes) -> dict[str, Any]:
+    """What a daemon says of itself with `--json`, or nothing: a module may print something before that."""
     try:
         said = json.loads(line)
     except ValueError:
-        return None
-    return said if isinstance(said, dict) and {"name", "http"} <= said.keys() else None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _write(data: bytes) -> None:

@@ -54,7 +54,8 @@ def test_the_configured_broker_is_used_and_what_crashes_is_started_again(here: W
         assert set(running) == KINDS
         running["scheduler"].send_signal(signal.SIGKILL)
         eventually(lambda: "started again in 1 s" in log.read_text())
-        again = eventually(lambda: daemons(process).get("scheduler"), message="another scheduler")
+        eventually(lambda: "scheduler" in daemons(process), message="another scheduler")
+        again = daemons(process)["scheduler"]
         assert daemons(process)["worker"] == running["worker"]
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text()
@@ -74,7 +75,7 @@ def test_daemons_go_when_what_started_them_is_killed(here: Warren, tmp_path: Pat
 def test_what_cannot_start_ends_everything_with_its_line(here: Warren, tmp_path: Path) -> None:
     done = here("up", "tests.no_such_module", *OPTIONS)
     assert done.returncode != 0
-    assert "tests.no_such_module" in done.stderr
+    assert "tests.no_such_module" in json.loads(done.stdout)["error"]
     assert "cannot start; stopping everything" in done.stderr
     assert "Traceback" not in done.stderr
 

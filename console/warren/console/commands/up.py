@@ -78,7 +78,12 @@ def _serve(modules: tuple[str, ...], settings: Settings, *, alone: bool, as_json
         if as_json:
             emit(said["worker"] | others)
 
-    return asyncio.run(keep(parts, say, tell))
+    ended = asyncio.run(keep(parts, say, tell))
+    if ended.failure is not None:
+        emit(ended.failure) if as_json else say(
+            f"{click.style('error:', fg='red', bold=True)} {ended.failure['error']}"
+        )
+    return ended.code
 
 
 def _part(kind: str, modules: tuple[str, ...], settings: Settings) -> Part:
