@@ -6,16 +6,16 @@ from collections import Counter
 
 import msgspec
 import pytest
-from tests.conductor.comparing import fate_of, mismatch
+from tests.conductor.playing import play
 from tests.conductor.stage import Stage, stage
-from tests.workflows import Scenario, kept_by_retry, scenario
+from tests.workflows import scenario
 
 from warren.events_workflows import NodeEnded
 from warren.job import Job
 from warren.states import JobState
 from warren.store.database import Database
 from warren.workflow.graph import Definition, Input, Node, job_id
-from warren.workflow.messages import Cancel, Retry, Submit
+from warren.workflow.messages import Submit
 from warren.workflow.states import OnFailure, WorkflowState
 
 F = OnFailure.FAIL
@@ -64,23 +64,6 @@ def test_what_is_submitted_twice_is_begun_once(database: Database) -> None:
 # --- against the reference, with crashes -----------------------------------------------------------------------------
 
 
-async def play(on: Stage, plan: Scenario, rng: random.Random) -> None:
-    """Have one workflow and its retries run to the end, and compare each with the reference."""
-    workflow, kept = plan.definition.id, frozenset[str]()
-    await on.submit(plan.definition)
-    for round_ in range(plan.rounds):
-        if rng.random() < 0.3:
-            await asyncio.sleep(rng.random() * 0.05)
-            await on.say(Cancel(workflow, 0.0, "enough"), times=2)
-        progress = (await on.ended(workflow)).progress
-        assert mismatch(plan.definition, progress, kept) == ""
-        if progress.state is WorkflowState.DONE or round_ + 1 == plan.rounds:
-            return
-        kept = kept_by_retry(plan.definition, fate_of(progress))
-        await on.say(Retry(workflow, 0.0), times=2)
-        await on.changed(workflow, progress)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_with_crashes_anywhere_and_every_result_twice_workflows_end_as_the_reference_says(
     database: Database, seed: int
@@ -99,7 +82,7 @@ def test_with_crashes_anywhere_and_every_result_twice_workflows_end_as_the_refer
         async with stage(database, lambda one: (plans[one.workflow].outcome(one.node, run_of(one)), 1)) as on:
             on.copies = 2
             crashes = asyncio.create_task(crashing(on))
-            await asyncio.gather(*(play(on, plan, rng) for plan in plans.values()))
+            await asyncio.gather(*(play(on, plan, rng, 0.05) for plan in plans.values()))
             crashes.cancel()
             await asyncio.gather(crashes, return_exceptions=True)
             # A crash after publishing and before that was noted has a job published again; it is the same job.

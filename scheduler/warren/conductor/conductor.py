@@ -28,6 +28,8 @@ from warren.service.service import Service
 T = TypeVar("T")
 
 PREFETCH = 500
+TOGETHER = 50
+"""So much is done between two strikes."""
 _AGAIN_SECONDS = 1.0
 _STANDING_SECONDS = 0.5
 """How often it is told at most how far a workflow is."""
@@ -139,16 +141,26 @@ class Conductor:
             for due in heeded.dues:
                 if isinstance(due.todo, Cancelling):
                     self._begin_to_cancel(due)
-            dues = [due for due in heeded.dues if not isinstance(due.todo, Cancelling)]
-            outcome = await self._doer.do(dues)
+            refused = await self._do([due for due in heeded.dues if not isinstance(due.todo, Cancelling)])
+            await self._tell_standings(heeded.standings)
+            if not refused:
+                return
+            heeded = await self._stored(partial(self._ledger.refuse, refused, time.time()))
+
+    async def _do(self, dues: Sequence[Due]) -> list[tuple[Due, str]]:
+        """Do what is due, and strike it out; return what can never be done.
+
+        Not too much between two strikes: all that is done and not struck out when this leader dies is done once more.
+        """
+        refused: list[tuple[Due, str]] = []
+        for start in range(0, len(dues), TOGETHER):
+            outcome = await self._doer.do(dues[start : start + TOGETHER])
             if outcome.done:
                 await self._stored(partial(self._ledger.strike, outcome.done))
             if outcome.left:
                 self._service.events.emit(WorkflowDelayed(outcome.left[0][1], len(outcome.left)))
-            await self._tell_standings(heeded.standings)
-            if not outcome.refused:
-                return
-            heeded = await self._stored(partial(self._ledger.refuse, outcome.refused, time.time()))
+            refused += outcome.refused
+        return refused
 
     async def _tell_standings(self, standings: Sequence[Announce]) -> None:
         """Tell how far workflows are, not too often: who waits likes to see it, but nobody needs it."""

@@ -24,7 +24,6 @@ from warren.topology import Names
 
 _PATIENCE_SECONDS = 600.0
 """For a queue that takes no more jobs; then its node has failed."""
-_AT_ONCE = 200
 
 
 @dataclass(slots=True)
@@ -63,14 +62,13 @@ class Doer:
         self._declaring = asyncio.Lock()
 
     async def do(self, dues: Sequence[Due]) -> Outcome:
-        """Do it all, many at a time.
+        """Do it all at once.
 
         Raises:
             ConnectionLost: some of it may not be done.
         """
         outcome = Outcome()
-        for start in range(0, len(dues), _AT_ONCE):
-            await asyncio.gather(*(self._try(due, outcome) for due in dues[start : start + _AT_ONCE]))
+        await asyncio.gather(*(self._try(due, outcome) for due in dues))
         return outcome
 
     async def announce(self, announced: Announce) -> None:
