@@ -60,7 +60,7 @@ def record(connection: Connection, facts: Iterable[Fact], now: float) -> Recorde
     for job_id in gone:
         del told[job_id]
     known = known_jobs(bulk, list(told))
-    kinds = Kinds(connection)
+    kinds = Kinds(bulk)
     recorded = _write(bulk, kinds, told, known, now)
     kinds.save()
     _write_parts(bulk, [fact for fact in batch if fact.id not in gone])

@@ -1,21 +1,48 @@
 """Kinds of jobs, task, queue and state in one number, and how many jobs there are of each: counted as they are written."""
 
 from collections import Counter
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
 from warren.states import JobState
+from warren.store.bulk import Bulk
 from warren.store.tables_history import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind, and how many jobs are of it."""
+
+    id: int
+    task: str
+    queue: str
+    state: JobState
+    jobs: int
+
+
+def all_kinds(connection: Connection) -> list[Kind]:
+    """Return every kind there ever was."""
+    rows = connection.execute(select(kinds))
+    return [Kind(row.id, row.task, row.queue, JobState(row.state), row.jobs) for row in rows]
+
+
+def pairs(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return the number that stands for each task and queue: the least of their kinds, for ever, as no kind is ever deleted."""
+    rows = connection.execute(
+        select(kinds.c.task, kinds.c.queue, func.min(kinds.c.id)).group_by(kinds.c.task, kinds.c.queue)
+    )
+    return {(task, queue): number for task, queue, number in rows}
 
 
 class Kinds:
     """The kinds as they are in one write transaction, which alone can know them all."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
         self._ids: dict[tuple[str, str, str], int] = {}
         self._more: Counter[int] = Counter()
-        for number, *names in connection.execute(select(kinds.c.id, kinds.c.task, kinds.c.queue, kinds.c.state)):
+        for number, *names in bulk.connection.execute(select(kinds.c.id, kinds.c.task, kinds.c.queue, kinds.c.state)):
             task, queue, state = names
             self._ids[task, queue, state] = number
 
@@ -38,15 +65,14 @@ class Kinds:
         self._more[kind] -= jobs
 
     def pair(self, task: str, queue: str) -> int:
-        """Return the least kind of a task and queue, which stands for both for ever: no kind is ever deleted."""
+        """Return the number that stands for a task and queue, see `pairs`."""
         return min((number for names, number in self._ids.items() if names[:2] == (task, queue)), default=0)
 
     def save(self) -> None:
         """Write the counts."""
-        for number, more in sorted(self._more.items()):
-            if more:
-                statement = update(kinds).where(kinds.c.id == number).values(jobs=kinds.c.jobs + more)
-                self._connection.execute(statement)
+        more = {number: amount for number, amount in sorted(self._more.items()) if amount}
+        if more:
+            self._bulk.add(kinds.name, "jobs", more)
         self._more.clear()
 
     def _id(self, task: str, queue: str, state: JobState) -> int:
@@ -54,6 +80,6 @@ class Kinds:
         number = self._ids.get(names)
         if number is None:
             made = insert(kinds).values(task=task, queue=queue, state=state.value, jobs=0).returning(kinds.c.id)
-            number = self._connection.execute(made).scalar_one()
+            number = self._bulk.connection.execute(made).scalar_one()
             self._ids[names] = number
         return number

@@ -266,6 +266,6 @@ def cut(said: str, length: int) -> str:
 
 def storable(said: str) -> str:
     """Return a text that every database takes: no NUL, which PostgreSQL refuses, and no half of a surrogate pair."""
-    if said.isascii():
-        return said.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in said else said
+    if said.isascii() and "\0" not in said:
+        return said
     return said.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -44,7 +44,7 @@ def retain(connection: Connection, now: float, *, age: float, keep: int, batch: 
 
 
 def _drop(bulk: Bulk, ids: Sequence[str], now: float) -> None:
-    counts = Kinds(bulk.connection)
+    counts = Kinds(bulk)
     known = known_jobs(bulk, ids)
     forget(bulk, [document for job in known.values() for document in documents(job, counts)])
     for kind, number in Counter(job.kind for job in known.values()).items():
@@ -83,7 +83,7 @@ def ripen(connection: Connection, now: float, batch: int = 1_000) -> int:
         .where(jobs.c.delayed == 1, jobs.c.ready_at <= now)
         .limit(batch)
     )
-    counts = Kinds(connection)
+    counts = Kinds(bulk)
     moved = [
         (seq, counts.move(kind, task, queue, JobState.QUEUED), 0) for seq, kind, task, queue in connection.execute(ripe)
     ]

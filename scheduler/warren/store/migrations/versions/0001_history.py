@@ -153,7 +153,9 @@ def _places() -> None:
 
 def _texts() -> None:
     if op.get_context().dialect.name == "sqlite":
-        op.execute("CREATE VIRTUAL TABLE warren_texts USING fts5 (code, text, content='', tokenize='trigram')")
+        op.execute(
+            "CREATE VIRTUAL TABLE warren_texts USING fts5 (code, arguments, error, content='', tokenize='trigram')"
+        )
     else:
         op.execute("CREATE TABLE warren_texts (doc bigint PRIMARY KEY, grams integer[] NOT NULL)")
         op.execute("CREATE INDEX ix_warren_texts_grams ON warren_texts USING gin (grams)")

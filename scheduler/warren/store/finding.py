@@ -1,0 +1,137 @@
+"""Finding jobs by a text in their arguments or their error, the newest first.
+
+Where the other filters leave few jobs, those are read one by one. Else the index of texts (`warren.store.searching`) says
+which have it, from the newest on, and what is not indexed yet is read one by one.
+"""
+# ruff: noqa: S608 - names of tables and columns are ours, every value is a parameter
+
+from dataclasses import dataclass
+from typing import Any
+
+from warren.states import JobState
+from warren.store.bulk import Bulk
+from warren.store.kinds import Kind, pairs
+from warren.store.searching import ERROR, INDEXED_LENGTH, TEXTS, gram, grams, word
+
+FEW = 20_000
+"""Jobs that are sooner read than looked up."""
+_MOST_WORDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What is looked for; `kinds` is None for all."""
+
+    text: str
+    kinds: tuple[Kind, ...] | None
+    since: float | None
+    until: float | None
+    workflow: str
+
+
+def find(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
+    """Return moment and number of the newest jobs with a text, of those recorded before the number `before`."""
+    where, values = _conditions(bulk, sought, before)
+    few = _few(bulk, sought)
+    if few:
+        return _read(bulk, sought, (few, where), values, limit)
+    late = _read(bulk, sought, ("unindexed", f"j.indexed IN (0, 2) AND {where}"), values, limit)
+    look_up = _look_up_sqlite if bulk.is_sqlite else _look_up_postgres
+    found = {seq: at for at, seq in (*late, *look_up(bulk, sought, limit, before))}
+    return [(found[seq], seq) for seq in sorted(found, reverse=True)[:limit]]
+
+
+def _few(bulk: Bulk, sought: Sought) -> str:
+    """Return the index by which the other filters leave few jobs; empty if none does."""
+    if sought.kinds is not None and sum(kind.jobs for kind in sought.kinds) <= FEW:
+        return "kind"
+    bounds, values = _bounds(bulk, sought)
+    if not bounds:
+        return ""
+    # A number that is wrong only in what costs how much: of a workflow alone, or of a time alone.
+    index, some = ("workflow", slice(1)) if sought.workflow else ("enqueued", slice(None))
+    where, only = " AND ".join(bounds[some]), values[some]
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM warren_jobs j WHERE {where} LIMIT {FEW + 1}) f"
+    return index if int(bulk.fetch(statement, only)[0][0]) <= FEW else ""
+
+
+def _bounds(bulk: Bulk, sought: Sought) -> tuple[list[str], tuple[Any, ...]]:
+    conditions = {
+        f"j.workflow = {bulk.mark}": sought.workflow or None,
+        f"j.enqueued_at >= {bulk.mark}": sought.since,
+        f"j.enqueued_at < {bulk.mark}": sought.until,
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    return list(given), tuple(given.values())
+
+
+def _conditions(bulk: Bulk, sought: Sought, before: int | None) -> tuple[str, tuple[Any, ...]]:
+    bounds, values = _bounds(bulk, sought)
+    if sought.kinds is not None:
+        bounds.append(f"j.kind IN ({', '.join(str(kind.id) for kind in sought.kinds)})")
+    if before is not None:
+        bounds.append(f"j.seq < {int(before)}")
+    return " AND ".join(bounds) or "TRUE", values
+
+
+def _has_text(bulk: Bulk, sought: Sought) -> tuple[str, tuple[str, ...]]:
+    pattern = sought.text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    like = "LIKE" if bulk.is_sqlite else "ILIKE"
+    places = (f"substr(coalesce(j.payload, ''), 1, {INDEXED_LENGTH})", f"substr({ERROR}, 1, {INDEXED_LENGTH})")
+    told = " OR ".join(f"{place} {like} {bulk.mark} ESCAPE '\\'" for place in places)
+    return f"({told})", (f"%{pattern}%",) * len(places)
+
+
+def _read(
+    bulk: Bulk, sought: Sought, by: tuple[str, str], values: tuple[Any, ...], limit: int
+) -> list[tuple[float, int]]:
+    """Look through jobs one by one, along an index: in the order of their numbers it might be all there are."""
+    index, where = by
+    text, patterns = _has_text(bulk, sought)
+    hint = f" INDEXED BY ix_warren_jobs_{index}" if bulk.is_sqlite else ""
+    statement = f"SELECT j.enqueued_at, j.seq FROM warren_jobs j{hint} WHERE {where} AND {text} ORDER BY j.seq + 0 DESC LIMIT {limit}"
+    return [(at, seq) for at, seq in bulk.fetch(statement, (*values, *patterns))]
+
+
+def _words(bulk: Bulk, sought: Sought) -> list[str]:
+    """Return the words of the tasks and queues that are asked for; none where they are all, or many."""
+    if sought.kinds is None:
+        return []
+    of = pairs(bulk.connection)
+    asked = {of[kind.task, kind.queue] for kind in sought.kinds}
+    return sorted(map(word, asked)) if len(asked) <= _MOST_WORDS and len(asked) < len(of) else []
+
+
+def _has_no_error(sought: Sought) -> bool:
+    """Whether it is in the arguments alone: a job that is done has no error."""
+    return sought.kinds is not None and all(kind.state == JobState.DONE for kind in sought.kinds)
+
+
+def _look_up_sqlite(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
+    words = " OR ".join(f'"{each}"' for each in _words(bulk, sought))
+    quoted = sought.text.replace('"', '""')
+    columns = "arguments" if _has_no_error(sought) else "{arguments error}"
+    match = f'{columns} : "{quoted}"' + (f" AND code : ({words})" if words else "")
+    where, values = _conditions(bulk, sought, None)
+    # The join's order is ours: from the newest document on until there are enough. Two of them may be of one job.
+    statement = (
+        f"SELECT j.enqueued_at, j.seq FROM {TEXTS} CROSS JOIN warren_jobs j ON j.seq = {TEXTS}.rowid / 2 "
+        f"WHERE {TEXTS} MATCH ? AND {TEXTS}.rowid < ? AND {where} ORDER BY {TEXTS}.rowid DESC LIMIT {2 * limit}"
+    )
+    top = (1 << 62) if before is None else 2 * before
+    return [(at, seq) for at, seq in bulk.fetch(statement, (match, top, *values))]
+
+
+def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
+    words = [gram(each) for each in _words(bulk, sought)]
+    has_words = " AND t.grams && %s::int[]" if words else ""
+    has_words += " AND t.doc %% 2 = 0" if _has_no_error(sought) else ""
+    text, patterns = _has_text(bulk, sought)
+    where, values = _conditions(bulk, sought, before)
+    statement = (
+        f"SELECT j.enqueued_at, j.seq FROM {TEXTS} t JOIN warren_jobs j ON j.seq = t.doc / 2 "
+        f"WHERE t.grams @> %s::int[]{has_words} AND t.doc < %s AND {where} AND {text} ORDER BY t.doc DESC LIMIT {2 * limit}"
+    )
+    top = (1 << 62) if before is None else 2 * before
+    wanted = (grams(sought.text), *([words] if words else []), top)
+    return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]
