@@ -172,6 +172,26 @@ class JobExpired(ResultError):
         self.job_id = job_id
 
 
+class ResultExpired(ResultError):
+    """The job has ended; its result was dropped from the history, as those are that are old or many."""
+
+    def __init__(self, job_id: str, when: str) -> None:
+        super().__init__(
+            f"EXPIRED: job {job_id} has ended, and the history dropped it on {when}; nothing more is known of it"
+        )
+        self.job_id = job_id
+
+
+class JobUnknown(ResultError):
+    """Neither the broker nor the history has ever heard of such a job."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"UNKNOWN: nothing is known of job {job_id!r}: there never was such a job, or it was enqueued while no recorder ran"
+        )
+        self.job_id = job_id
+
+
 class MapFailed(ResultError):
     """Some items of a map failed for good; `failed` has their positions and errors, `results` what the others gave (failed ones: None)."""
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "result": "Tell what became of a job.",
     "cancel": "Cancel jobs, wherever they are.",
     "map": "Run TASK once per item.",
+    "jobs": "List the jobs of the history, or look at one.",
     "queues": "List the queues and what waits in them.",
     "workers": "List the workers, look at one, or tell it what to do.",
     "top": "Show queues, workers and jobs on a page that refreshes.",

@@ -8,7 +8,7 @@ import click
 from warren import errors
 from warren.console.output import emit
 
-FAILED, USAGE, NO_RESULT, DEAD, CANCELLED, EXPIRED, ALREADY_DONE, UNKNOWN = range(1, 9)
+FAILED, USAGE, NO_RESULT, DEAD, CANCELLED, EXPIRED, ALREADY_DONE, UNKNOWN, DROPPED = range(1, 10)
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
@@ -20,6 +20,8 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.JobFailed, DEAD),
     (errors.JobCancelled, CANCELLED),
     (errors.JobExpired, EXPIRED),
+    (errors.JobUnknown, UNKNOWN),
+    (errors.ResultExpired, DROPPED),
 )
 _NEXT: tuple[tuple[type[BaseException], str], ...] = (
     (

@@ -1,7 +1,9 @@
 """Kinds of values on the command line, beyond click's own: callbacks of its parameters."""
 
 import math
-from datetime import datetime
+import re
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -35,6 +37,25 @@ def moment(_: click.Context, __: click.Parameter, text: str | None) -> datetime 
         return None if text is None else datetime.fromisoformat(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no moment such as 2030-12-24T18:00:00+01:00") from error
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_AGO = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+def ago(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Read a moment as seconds since the epoch: ISO 8601, UTC where it names no zone, or how long ago as in `90s`, `2h`, `7d`."""
+    if text is None:
+        return None
+    if found := _AGO.fullmatch(text):
+        return time.time() - float(found[1]) * _SECONDS[found[2]]
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is neither a moment such as 2030-12-24T18:00 nor a time ago such as 2h"
+        ) from error
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 
 def finite(_: click.Context, __: click.Parameter, number: float | None) -> float | None:

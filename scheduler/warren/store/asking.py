@@ -129,7 +129,7 @@ def page(connection: Connection, wanted: Filter, now: float, *, limit: int = 50,
     if kinds is not None and not kinds:
         return Page((), None)
     if wanted.text:
-        found = finding.find(bulk, _sought(wanted, kinds), limit + 1, after.seq if after else None)
+        found = finding.find(bulk, _sought(wanted, kinds, now), limit + 1, after.seq if after else None)
     else:
         found = _newest(bulk, _Walk(wanted, now, limit + 1, after), kinds)
     shown = found[:limit]
@@ -288,10 +288,15 @@ def _steps_postgres(
     return sorted(found, reverse=True)[:limit]
 
 
-def _sought(wanted: Filter, kinds: list[Kind] | None) -> finding.Sought:
-    return finding.Sought(
-        wanted.text, None if kinds is None else tuple(kinds), wanted.since, wanted.until, wanted.workflow
-    )
+def _sought(wanted: Filter, kinds: list[Kind] | None, now: float) -> finding.Sought:
+    asked = {JobState.QUEUED, JobState.DELAYED} & wanted.states
+    waits = ""
+    if len(asked) == 1:
+        delayed = ", ".join(str(kind.id) for kind in kinds or () if kind.state == JobState.DELAYED)
+        sign = "<=" if asked == {JobState.QUEUED} else ">"
+        waits = f"(j.kind NOT IN ({delayed}) OR j.ready_at {sign} {now!r})" if delayed else ""
+    its = None if kinds is None else tuple(kinds)
+    return finding.Sought(wanted.text, its, wanted.since, wanted.until, wanted.workflow, waits)
 
 
 def _records(bulk: Bulk, numbers: Sequence[int]) -> dict[int, Record]:

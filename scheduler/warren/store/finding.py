@@ -20,13 +20,14 @@ _MOST_WORDS = 16
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What is looked for; `kinds` is None for all."""
+    """What is looked for; `kinds` is None for all, `waits` tells queued jobs from delayed ones, in SQL."""
 
     text: str
     kinds: tuple[Kind, ...] | None
     since: float | None
     until: float | None
     workflow: str
+    waits: str
 
 
 def find(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
@@ -69,6 +70,8 @@ def _conditions(bulk: Bulk, sought: Sought, before: int | None) -> tuple[str, tu
     bounds, values = _bounds(bulk, sought)
     if sought.kinds is not None:
         bounds.append(f"j.kind IN ({', '.join(str(kind.id) for kind in sought.kinds)})")
+    if sought.waits:
+        bounds.append(sought.waits)
     if before is not None:
         bounds.append(f"j.seq < {int(before)}")
     return " AND ".join(bounds) or "TRUE", values

@@ -46,8 +46,9 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     """
     bulk = Bulk(connection)
     bulk.lock("history")
+    by_index = " INDEXED BY ix_warren_jobs_unindexed" if bulk.is_sqlite else ""  # it would rather walk along all jobs
     found = connection.exec_driver_sql(
-        f"SELECT j.seq, j.indexed, p.id, coalesce(j.payload, ''), {ERROR} FROM warren_jobs j "
+        f"SELECT j.seq, j.indexed, p.id, coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
         "JOIN warren_kinds k ON k.id = j.kind "
         "JOIN (SELECT task, queue, min(id) AS id FROM warren_kinds GROUP BY task, queue) p "
         "ON p.task = k.task AND p.queue = k.queue "

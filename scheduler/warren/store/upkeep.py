@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, text
 
 from warren.states import FINAL, JobState
 from warren.store.bulk import Bulk
@@ -80,7 +80,7 @@ def ripen(connection: Connection, now: float, batch: int = 1_000) -> int:
     ripe = (
         select(jobs.c.seq, jobs.c.kind, kinds.c.task, kinds.c.queue)
         .join(kinds, kinds.c.id == jobs.c.kind)
-        .where(jobs.c.delayed == 1, jobs.c.ready_at <= now)
+        .where(text("delayed = 1"), jobs.c.ready_at <= now)
         .limit(batch)
     )
     counts = Kinds(bulk)

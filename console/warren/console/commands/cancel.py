@@ -3,17 +3,20 @@
 import getpass
 import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 import click
 
 from warren.console.broker import producing
 from warren.console.failing import ALREADY_DONE, UNKNOWN
+from warren.console.history import look_up
 from warren.console.invocation import Command, Invocation, pass_invocation
 from warren.console.output import emit, iso, plural, say
 from warren.console.values import finite
 from warren.producer import Cancellation, TaskCancellation
 from warren.settings import Settings
+from warren.states import JobState
 
 _SAID = {
     Cancellation.CANCELLED: "cancelled: it waits and will not run",
@@ -64,11 +67,29 @@ def command(
 def _cancel(invocation: Invocation, settings: Settings, ids: tuple[str, ...], wait: float, reason: str) -> int:
     with producing(settings) as producer:
         answers = producer.cancel_many(dict.fromkeys(ids), timeout=wait, reason=reason)
+    answers |= _from_history(settings, [job_id for job_id, answer in answers.items() if answer == Cancellation.UNKNOWN])
     if invocation.json:
         emit([{"id": job_id, "answer": answer} for job_id, answer in answers.items()])
     else:
         _tell(answers)
     return max(_CODES.get(answer, 0) for answer in answers.values())
+
+
+def _from_history(settings: Settings, ids: Sequence[str]) -> dict[str, Cancellation]:
+    """Return what the history says of jobs of which no worker and no producer knows.
+
+    That of one which runs is left: whoever runs it would have said so.
+    """
+    if not ids:
+        return {}
+    found = {}
+    for job_id, known in look_up(settings, ids).items():
+        record = getattr(known, "record", None)
+        if known is None or (record is not None and record.state(time.time()) == JobState.RUNNING):
+            continue
+        is_over = record is None or record.ended is not None
+        found[job_id] = Cancellation.ALREADY_DONE if is_over else Cancellation.CANCELLED
+    return found
 
 
 def _tell(answers: Mapping[str, Cancellation]) -> None:
