@@ -99,3 +99,11 @@ def test_a_time_to_wait_is_a_number(alone: Warren) -> None:
         assert done.returncode == 2
         assert "is no number of finite size" in done.stderr
         assert "bug" not in done.stderr
+
+
+def test_a_workflow_is_cancelled_by_a_message_that_waits_for_the_scheduler(warren: Warren) -> None:
+    workflow = new_id()
+    said = warren.ok("cancel", "--workflow", workflow)
+    assert said.startswith(f"{workflow}  asked: the broker keeps it for the scheduler")
+    assert warren.json("cancel", "--workflow", workflow) == {"workflow": workflow, "answer": "asked"}
+    assert warren("cancel", "--workflow", workflow, workflow).returncode == 2

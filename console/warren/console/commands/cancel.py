@@ -30,6 +30,11 @@ _CODES = {Cancellation.ALREADY_DONE: ALREADY_DONE, Cancellation.UNKNOWN: UNKNOWN
 @click.command("cancel", cls=Command)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--task", metavar="NAME", help="Every job of this task that was enqueued before now.")
+@click.option(
+    "--workflow",
+    metavar="ID",
+    help="A whole workflow: what waits does not begin, what is enqueued or runs is cancelled.",
+)
 @click.option("--reason", metavar="TEXT", help="For whoever waits for the result; else it says who cancelled.")
 @click.option(
     "--wait",
@@ -43,7 +48,15 @@ _CODES = {Cancellation.ALREADY_DONE: ALREADY_DONE, Cancellation.UNKNOWN: UNKNOWN
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_invocation
 def command(
-    invocation: Invocation, /, ids: tuple[str, ...], *, task: str | None, reason: str | None, wait: float, yes: bool
+    invocation: Invocation,
+    /,
+    ids: tuple[str, ...],
+    *,
+    task: str | None,
+    workflow: str | None,
+    reason: str | None,
+    wait: float,
+    yes: bool,
 ) -> int:
     """Cancel the jobs IDs: queued, delayed, retrying or running, they will not run (again).
 
@@ -52,15 +65,29 @@ def command(
 
     The exit code tells: 0 cancelled or cancelling, 7 already done, 8 unknown; of several jobs the highest.
     """
-    if bool(ids) == bool(task):
-        raise click.UsageError("name the jobs by ID, or say --task NAME")
+    if [bool(ids), task is not None, workflow is not None].count(True) != 1:
+        raise click.UsageError("name the jobs by ID, or say --task NAME, or --workflow ID")
     settings, why = invocation.settings(), reason or f"`warren cancel` by {user()}"
+    if workflow is not None:
+        return _cancel_workflow(invocation, settings, workflow, why)
     if task is None:
         return _cancel(invocation, settings, ids, wait, why)
     if not yes:
         _confirm(task)
     with producing(settings) as producer:
         _tell_task(invocation, task, producer.cancel_task(task, timeout=wait, reason=why))
+    return 0
+
+
+def _cancel_workflow(invocation: Invocation, settings: Settings, workflow: str, reason: str) -> int:
+    with producing(settings) as producer:
+        producer.cancel_workflow(workflow, reason=reason)
+    if invocation.json:
+        emit({"workflow": workflow, "answer": "asked"})
+    else:
+        click.echo(
+            f"{workflow}  asked: the broker keeps it for the scheduler; `warren workflows show {workflow}` tells what becomes of it"
+        )
     return 0
 
 
