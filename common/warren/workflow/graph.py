@@ -17,6 +17,7 @@ MAX_NODES = 1_000
 MAX_BYTES = 4 * 1024 * 1024
 """Of a definition as JSON. More of the same is a map; big things belong into a file or an object store."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
+_PART = re.compile(r"([^@]+)@(\d{1,3})\.(\d{1,12})(?:\.(\d{1,12}))?")
 _JOBS = uuid.UUID("6f2d6a52-9c5b-4b0e-8d3f-1f0f2f6f7a11")
 """Namespace of the ids of workflows' jobs."""
 
@@ -39,6 +40,7 @@ class MapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Makes a node a map whose chunks its producer enqueues itself, one after the other.
 
     Attributes:
+        chunk: how many items a chunk has; the last may have fewer.
         into: the node whose task folds the ordered results: it takes a list of them, or of what it returned for earlier ones.
         fan_in: how many values one call of it takes at most.
         fan_in_bytes: how many bytes of JSON they have at most.
@@ -46,6 +48,7 @@ class MapSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     into: str
+    chunk: Annotated[int, msgspec.Meta(ge=1)] = 1
     fan_in: Annotated[int, msgspec.Meta(ge=2)] = 10_000
     fan_in_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 128 * 1024
     tree: bool = True
@@ -78,6 +81,9 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     map: MapSpec | None = None
 
 
+_NONE = Node("")
+
+
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole workflow.
 
@@ -107,6 +113,17 @@ def job_id(workflow_id: str, node: str, run: int) -> str:
         run: 1 at first, one more after each retry of the workflow that runs the node again.
     """
     return str(uuid.uuid5(_JOBS, f"{workflow_id}\n{node}\n{run}"))
+
+
+def part_name(node: str, level: int, place: int, count: int | None = None) -> str:
+    """Return what stands for the node in a job of a map: of a chunk (level 0, with how many items it has) or of its reduce."""
+    return f"{node}@{level}.{place}" + ("" if count is None else f".{count}")
+
+
+def part_of(name: str) -> tuple[str, int, int, int] | None:
+    """Return node, level, place and items of such a name; None of any other."""
+    found = _PART.fullmatch(name)
+    return (found[1], int(found[2]), int(found[3]), int(found[4] or 1)) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +218,10 @@ def _problems_of(name: str, node: Node, nodes: Mapping[str, Node]) -> Iterator[s
             yield f"node {name!r} takes the output of {given.node!r} and does not come after it"
         if not _is_place(given.at, node):
             yield f"node {name!r} takes the output of {given.node!r} at {list(given.at)}, where it has no argument"
-    if node.map is not None and node.map.into not in nodes:
-        yield f"node {name!r} is a map into {node.map.into!r}, which it does not have"
+    if node.map is not None and (node.after or name not in nodes.get(node.map.into, _NONE).after):
+        yield f"map {name!r} comes after others, or its reduce {node.map.into!r} does not come after it"
+    if len(node.after) > 1 and any(nodes[upstream].map for upstream in node.after if upstream in nodes):
+        yield f"node {name!r} reduces a map and comes after other nodes, too"
 
 
 def _is_place(at: tuple[int | str, ...], node: Node) -> bool:

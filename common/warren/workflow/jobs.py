@@ -40,7 +40,7 @@ class NodeFault(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The `value` of a workflow's result that is not `done`: how many nodes ended, and what became of those that failed.
+    """The `value` of a workflow's result that is not `done`: how many nodes ended, and items of maps, and what became of those that failed.
 
     Attributes:
         failed: at most a hundred nodes that failed, expired or were cancelled while their job was enqueued.
@@ -141,7 +141,9 @@ def report_of(progress: Progress) -> Report:
         for name, node in progress.nodes.items()
         if node.state in FAULTY and not node.unbegun
     }
-    return Report(progress.settled, len(progress.nodes), dict(list(faults.items())[:100]))
+    items = sum(found.settled for found in progress.maps.values())
+    all_items = sum(max(found.items or 0, found.settled) for found in progress.maps.values())
+    return Report(progress.settled + items, len(progress.nodes) + all_items, dict(list(faults.items())[:100]))
 
 
 def _value(graph: Graph, values: Mapping[str, msgspec.Raw]) -> msgspec.Raw:

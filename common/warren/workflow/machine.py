@@ -20,137 +20,58 @@ It takes the failure back, with all that was skipped or cancelled because of it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-import msgspec
 from msgspec.structs import replace
 
-from warren.states import JobState
-from warren.workflow.graph import Graph, job_id
+from warren.workflow.folding import Folding, Group, counted
+from warren.workflow.folding import ended as folding_ended
+from warren.workflow.graph import Graph, MapSpec, job_id
+from warren.workflow.mapping import ABANDONED_SECONDS, open_parts, part_id
+from warren.workflow.moves import (
+    Action,
+    CancelAsked,
+    CancelJobs,
+    Ended,
+    Enqueue,
+    Finish,
+    Fold,
+    Happening,
+    MapCounted,
+    NodeProgress,
+    Nudged,
+    PartEnded,
+    Progress,
+    RetryAsked,
+    Step,
+)
 from warren.workflow.states import END_OF_JOB, FAULTY, OPEN, NodeState, OnFailure, WorkflowState
 
+__all__ = [
+    "Action",
+    "CancelAsked",
+    "CancelJobs",
+    "Ended",
+    "Enqueue",
+    "Finish",
+    "Fold",
+    "Happening",
+    "MapCounted",
+    "NodeProgress",
+    "Nudged",
+    "PartEnded",
+    "Progress",
+    "RetryAsked",
+    "Step",
+    "apply",
+    "begin",
+    "overdue",
+]
 _TEXT = 1_000
 """Of an error; the whole of it is in the result and the dead letter of the job."""
 _REQUESTS = 100
 """Kept of each workflow."""
-
-
-class NodeProgress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a node is.
-
-    Attributes:
-        run: how often its job was enqueued in the history, 0 for never.
-        since: when it came into this state, seconds since the epoch.
-        unbegun: whether it was skipped or cancelled before its job was enqueued.
-        why: of an end that is not `done`: the reason of the dead letter, who cancelled it, which node it was skipped after.
-    """
-
-    state: NodeState = NodeState.WAITING
-    run: int = 0
-    since: float = 0.0
-    unbegun: bool = False
-    why: str = ""
-    error: str = ""
-    error_type: str = ""
-
-
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a workflow is: all that changes; small, to be written down whole after each happening.
-
-    Attributes:
-        verdict: how it will end, when that is decided and something still runs.
-        why: what decided it.
-        requests: ids of the cancels and retries that were heard.
-        ended_at: seconds since the epoch.
-    """
-
-    nodes: Mapping[str, NodeProgress]
-    state: WorkflowState = WorkflowState.RUNNING
-    verdict: WorkflowState | None = None
-    why: str = ""
-    requests: tuple[str, ...] = ()
-    ended_at: float | None = None
-
-    def count(self, *states: NodeState) -> int:
-        """Return how many nodes are in one of these states."""
-        return sum(node.state in states for node in self.nodes.values())
-
-    @property
-    def settled(self) -> int:
-        """How many nodes have ended."""
-        return len(self.nodes) - self.count(*OPEN)
-
-
-# --- what happens ------------------------------------------------------------------------------------------------
-
-
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """A node's job has ended, as its result or its dead letter says; `state` is final."""
-
-    node: str
-    job_id: str
-    state: JobState
-    at: float
-    reason: str = ""
-    error: str = ""
-    error_type: str = ""
-
-
-class CancelAsked(msgspec.Struct, frozen=True, tag="cancel"):
-    """Somebody cancels the workflow; `request` is the id of the message that says so."""
-
-    request: str
-    at: float
-    reason: str = "cancelled"
-
-
-class RetryAsked(msgspec.Struct, frozen=True, tag="retry"):
-    """Somebody has what is not done tried again, and with it what depends on that."""
-
-    request: str
-    at: float
-
-
-class Nudged(msgspec.Struct, frozen=True, tag="nudge"):
-    """Nothing happened, but somebody looks whether anything could be done: the sweeper."""
-
-    at: float
-
-
-Happening = Ended | CancelAsked | RetryAsked | Nudged
-
-
-# --- what is to be done ------------------------------------------------------------------------------------------
-
-
-class Enqueue(msgspec.Struct, frozen=True, tag="enqueue"):
-    """Publish a node's job (`warren.workflow.jobs`); of a node with `map` its producer does that."""
-
-    node: str
-    run: int
-
-
-class CancelJobs(msgspec.Struct, frozen=True, tag="cancel"):
-    """Cancel the jobs of these nodes, by node their ids."""
-
-    jobs: Mapping[str, str]
-    reason: str
-
-
-class Finish(msgspec.Struct, frozen=True, tag="finish"):
-    """Publish the workflow's own result (`warren.workflow.jobs`)."""
-
-
-Action = Enqueue | CancelJobs | Finish
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a happening led to; `taken` is False when it changed nothing: a duplicate, or too late."""
-
-    progress: Progress
-    actions: tuple[Action, ...] = ()
-    taken: bool = True
+_PARTS = 1_000
+"""Jobs of a map that are cancelled or looked for at a time."""
 
 
 # --- the machine -------------------------------------------------------------------------------------------------
@@ -166,25 +87,94 @@ def apply(graph: Graph, progress: Progress, happening: Happening) -> Step:
     match happening:
         case Ended():
             return _ended(graph, progress, happening)
+        case PartEnded():
+            return _part_ended(graph, progress, happening)
+        case MapCounted():
+            return _map_counted(graph, progress, happening)
         case CancelAsked():
             return _cancelled(graph, progress, happening)
         case RetryAsked():
             return _retried(graph, progress, happening)
-        case Nudged(at=now):
-            if progress.state is not WorkflowState.RUNNING:
-                return Step(progress, taken=False)
-            step = _advanced(graph, progress, now)
-            return Step(step.progress, step.actions, taken=step.progress != progress)
+        case Nudged():
+            return _nudged(graph, progress, happening.at)
 
 
 def overdue(graph: Graph, progress: Progress, before: float) -> tuple[tuple[str, str], ...]:
     """Return nodes that have been queued since before a moment, each with the id of its job: its result may have been lost."""
-    workflow = graph.definition.id
-    return tuple(
-        (name, job_id(workflow, name, node.run))
-        for name, node in progress.nodes.items()
-        if node.state is NodeState.QUEUED and node.since < before
+    definition, found = graph.definition, list[tuple[str, str]]()
+    for name, node in progress.nodes.items():
+        if node.state is not NodeState.QUEUED or node.since >= before:
+            continue
+        if definition.nodes[name].map is None:
+            found.append((name, job_id(definition.id, name, node.run)))
+        else:
+            found += open_parts(definition, name, progress.maps.get(name, Folding()), _PARTS).items()
+    return tuple(found)
+
+
+def _nudged(graph: Graph, progress: Progress, now: float) -> Step:
+    if progress.state is not WorkflowState.RUNNING:
+        return Step(progress, taken=False)
+    nodes = dict(progress.nodes)
+    for name, node in graph.definition.nodes.items():
+        folding, silent = progress.maps.get(name, Folding()), now - nodes[name].since
+        if node.map and nodes[name].state is NodeState.QUEUED and folding.chunks is None and silent > ABANDONED_SECONDS:
+            nodes[name] = NodeProgress(NodeState.FAILED, 1, now, why="its producer has not told its end")
+    step = _advanced(graph, replace(progress, nodes=nodes), now)
+    return Step(step.progress, step.actions, taken=step.progress != progress)
+
+
+def _part_ended(graph: Graph, progress: Progress, ended: PartEnded) -> Step:
+    """Take the end of a chunk, or of a call that folds."""
+    node, spec = progress.nodes.get(ended.node), _spec(graph, ended.node)
+    folding, entry = progress.maps.get(ended.node, Folding()), (ended.level, ended.place)
+    state = END_OF_JOB.get(ended.state)
+    awaited = node is not None and node.state is NodeState.QUEUED and state is not None and folding.is_new(*entry)
+    if not (awaited and spec and ended.job_id == part_id(graph.definition, ended.node, *entry)):
+        return Step(progress, taken=False)
+    if state is not NodeState.DONE:
+        return _part_failed(graph, progress, ended, spec.into)
+    return _folded(graph, progress, ended.node, folding_ended(folding, spec, entry, ended.count, ended.size), ended.at)
+
+
+def _map_counted(graph: Graph, progress: Progress, told: MapCounted) -> Step:
+    node, spec = progress.nodes.get(told.node), _spec(graph, told.node)
+    folding = progress.maps.get(told.node, Folding())
+    if spec is None or node is None or node.state is not NodeState.QUEUED or folding.chunks is not None:
+        return Step(progress, taken=False)
+    return _folded(graph, progress, told.node, counted(folding, spec, told.chunks, told.items), told.at)
+
+
+def _folded(graph: Graph, progress: Progress, name: str, led: tuple[Folding, list[Group]], now: float) -> Step:
+    folding, groups = led
+    nodes = {**progress.nodes, name: replace(progress.nodes[name], since=now)}
+    if folding.end is not None:
+        spec = _spec(graph, name)
+        assert spec is not None
+        nodes[name] = NodeProgress(NodeState.DONE, 1, now)
+        if nodes[spec.into].state is NodeState.WAITING:  # and not cancelled meanwhile
+            nodes[spec.into] = NodeProgress(NodeState.DONE, 1, now)
+    step = _advanced(graph, replace(progress, nodes=nodes, maps={**progress.maps, name: folding}), now)
+    return Step(
+        step.progress, (*(Fold(name, one.level, one.place, one.first, one.last) for one in groups), *step.actions)
     )
+
+
+def _part_failed(graph: Graph, progress: Progress, ended: PartEnded, into: str) -> Step:
+    """A map whose chunk is not done is not; nor is its reduce when a call of it is not. What else is enqueued is cancelled."""
+    faulty, nodes = ended.node if ended.level == 0 else into, dict(progress.nodes)
+    nodes[ended.node] = NodeProgress(NodeState.DONE, 1, ended.at)
+    fault = NodeProgress(END_OF_JOB[ended.state], 1, ended.at, why=ended.reason[:_TEXT])
+    nodes[faulty] = replace(fault, error=ended.error[:_TEXT], error_type=ended.error_type[:_TEXT])
+    jobs = open_parts(graph.definition, ended.node, progress.maps.get(ended.node, Folding()), _PARTS)
+    step = _advanced(graph, replace(progress, nodes=nodes), ended.at)
+    left = {name: job for name, job in jobs.items() if job != ended.job_id}
+    return Step(step.progress, (CancelJobs(left, f"node {faulty!r} failed"), *step.actions) if left else step.actions)
+
+
+def _spec(graph: Graph, name: str) -> MapSpec | None:
+    node = graph.definition.nodes.get(name)
+    return node.map if node is not None else None
 
 
 def _ended(graph: Graph, progress: Progress, ended: Ended) -> Step:
@@ -231,8 +221,10 @@ def _cancelled(graph: Graph, progress: Progress, asked: CancelAsked) -> Step:
         return Step(progress)
     if progress.verdict is None:
         progress = replace(progress, verdict=WorkflowState.CANCELLED, why=asked.reason[:_TEXT])
-    jobs = {name: found for name, found in overdue(graph, progress, float("inf")) if _is_job(graph, name)}
-    step = _advanced(graph, progress, asked.at)
+    jobs = dict(overdue(graph, progress, float("inf")))
+    ended = NodeProgress(NodeState.CANCELLED, 1, asked.at, why=asked.reason[:_TEXT])  # of a map; a job tells its end
+    open_maps = {n: ended for n, node in progress.nodes.items() if node.state is NodeState.QUEUED and _spec(graph, n)}
+    step = _advanced(graph, replace(progress, nodes={**progress.nodes, **open_maps}), asked.at)
     actions = (CancelJobs(jobs, asked.reason), *step.actions) if jobs else step.actions
     return Step(step.progress, actions)
 
@@ -246,6 +238,8 @@ def _retried(graph: Graph, progress: Progress, asked: RetryAsked) -> Step:
     if progress.state is WorkflowState.RUNNING or not failed:
         return Step(progress)
     again = failed | graph.descendants(failed)
+    if any(node.map and (name in again or node.map.into in again) for name, node in graph.definition.nodes.items()):
+        return Step(progress)  # nobody has its items any more
     nodes = {name: _waiting(node, asked.at) if name in again else node for name, node in progress.nodes.items()}
     return _advanced(graph, _running(progress, nodes), asked.at)
 
@@ -317,12 +311,8 @@ def _waiting(node: NodeProgress, now: float) -> NodeProgress:
 
 
 def _running(progress: Progress, nodes: Mapping[str, NodeProgress]) -> Progress:
-    return Progress(nodes, requests=progress.requests)
+    return Progress(nodes, requests=progress.requests, maps=progress.maps)
 
 
 def _fates(progress: Progress) -> Iterable[WorkflowState]:
     return [fate for fate in (progress.state, progress.verdict) if fate is not None]
-
-
-def _is_job(graph: Graph, name: str) -> bool:
-    return graph.definition.nodes[name].map is None

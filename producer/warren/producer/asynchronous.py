@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation, TaskCancellation
 from warren.producer.client import Client
 from warren.producer.core import AnyTask, Outgoing
 from warren.producer.handles import AsyncHandle, AsyncMapHandle
+from warren.producer.map_reduce import FAN_IN, NOT_ENQUEUED, Chunks, spec_of
 from warren.producer.workflows import AsyncWorkflowHandle
 from warren.result import Result
 from warren.settings import Settings, load
@@ -18,6 +19,7 @@ from warren.workflow.building import Workflow
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+B = TypeVar("B")
 
 
 class AsyncProducer:
@@ -131,7 +133,55 @@ class AsyncProducer:
         """Start a workflow; see `Producer.start`."""
         starter = self._client.starter
         slot = await starter.start(starter.define(workflow), workflow.result_type)
-        return AsyncWorkflowHandle(slot, self._client.wait, starter.cancel)
+        return AsyncWorkflowHandle(slot, self._client.wait, self.cancel_workflow)
+
+    @overload
+    async def map_reduce(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        reduce: Task[Concatenate[list[R], ...], R],
+        chunk: int = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        fan_in: int = ...,
+    ) -> AsyncWorkflowHandle[R]: ...
+    @overload
+    async def map_reduce(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        reduce: Task[Concatenate[list[R], ...], B],
+        chunk: int = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        fan_in: int = ...,
+        tree: Literal[False],
+    ) -> AsyncWorkflowHandle[B]: ...
+    async def map_reduce(
+        self,
+        task: Task[..., Any],
+        items: Iterable[Any],
+        *,
+        reduce: Task[..., Any],
+        chunk: int = 1_000,
+        kwargs: Mapping[str, Any] | None = None,
+        fan_in: int = FAN_IN,
+        tree: bool = True,
+    ) -> AsyncWorkflowHandle[Any]:
+        """Run a task once per item and fold the results; see `Producer.map_reduce`."""
+        client, starter = self._client, self._client.starter
+        spec = spec_of(chunk, fan_in, client.settings.payload_limit, tree=tree)
+        definition = starter.define_map(task, reduce, spec)
+        slot = await starter.start(definition, reduce.signature.result)
+        chunks = Chunks(definition, client.composer, task, items, kwargs or {})
+        try:
+            await client.send_many(chunks)
+        except BaseException:
+            await starter.cancel(definition.id, NOT_ENQUEUED)
+            raise
+        await starter.end_map(chunks)
+        return AsyncWorkflowHandle(slot, client.wait, self.cancel_workflow)
 
     async def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:
         """Cancel a workflow started anywhere, by its id; see `Producer.cancel_workflow`."""

@@ -6,7 +6,7 @@ import itertools
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from warren.producer.cancelling import ANSWER_SECONDS, REASON, Cancellation, TaskCancellation
 from warren.producer.client import Client
@@ -14,6 +14,7 @@ from warren.producer.core import AnyTask, Outgoing
 from warren.producer.handles import Handle, MapHandle
 from warren.producer.hosting import Host
 from warren.producer.inbox import AnySlot, ChunkSlot, Slot
+from warren.producer.map_reduce import FAN_IN, NOT_ENQUEUED, Chunks, spec_of
 from warren.producer.runs import Composed
 from warren.producer.workflows import WorkflowHandle
 from warren.result import Result
@@ -24,6 +25,7 @@ from warren.workflow.building import Workflow
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+B = TypeVar("B")
 
 _BATCH = 250
 """Chunks of a map composed here, in the caller's thread, before the I/O thread is given them."""
@@ -150,7 +152,72 @@ class Producer:
         """
         definition = self._host.client.starter.define(workflow)
         slot = self._host.call(lambda client: client.starter.start(definition, workflow.result_type))
-        return WorkflowHandle(slot, self._wait, self._cancel_workflow)
+        return WorkflowHandle(slot, self._wait, self.cancel_workflow)
+
+    @overload
+    def map_reduce(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        reduce: Task[Concatenate[list[R], ...], R],
+        chunk: int = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        fan_in: int = ...,
+    ) -> WorkflowHandle[R]: ...
+    @overload
+    def map_reduce(
+        self,
+        task: Task[Concatenate[T, P], R],
+        items: Iterable[T],
+        *,
+        reduce: Task[Concatenate[list[R], ...], B],
+        chunk: int = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        fan_in: int = ...,
+        tree: Literal[False],
+    ) -> WorkflowHandle[B]: ...
+    def map_reduce(
+        self,
+        task: Task[..., Any],
+        items: Iterable[Any],
+        *,
+        reduce: Task[..., Any],
+        chunk: int = 1_000,
+        kwargs: Mapping[str, Any] | None = None,
+        fan_in: int = FAN_IN,
+        tree: bool = True,
+    ) -> WorkflowHandle[Any]:
+        """Run a task once per item and fold the results, in the order of the items, where workflows are conducted (`warren scheduler`).
+
+        Items are read and enqueued as they come: neither they nor their results stay here. When this returns, all are enqueued;
+        when it raises, the workflow is cancelled.
+
+        Args:
+            task: takes an item as its first argument.
+            items: any iterable, read lazily.
+            reduce: takes a list of results. Of many it is called on neighbours, and then on what it returned for them, so
+                it must give the same however they are grouped.
+            chunk: items in one message.
+            kwargs: further keyword arguments of `task`, the same for every item.
+            fan_in: values in one call of `reduce` at most; half of `payload_limit` bounds them, too.
+            tree: False to have `reduce` called once, with all results; they must fit into one message.
+
+        Raises:
+            InvalidArguments, PayloadTooLarge, PublishError: as `enqueue`.
+        """
+        client = self._host.client
+        spec = spec_of(chunk, fan_in, client.settings.payload_limit, tree=tree)
+        definition = client.starter.define_map(task, reduce, spec)
+        slot = self._host.call(lambda client: client.starter.start(definition, reduce.signature.result))
+        chunks = Chunks(definition, client.composer, task, items, kwargs or {})
+        try:
+            self._host.send_many(chunks)
+        except BaseException:
+            self.cancel_workflow(definition.id, reason=NOT_ENQUEUED)
+            raise
+        self._host.call(lambda client: client.starter.end_map(chunks))
+        return WorkflowHandle(slot, self._wait, self.cancel_workflow)
 
     def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:
         """Cancel a workflow started anywhere, by its id: what waits does not begin, what is enqueued or runs is cancelled.
@@ -158,7 +225,7 @@ class Producer:
         Raises:
             PublishError: the broker did not take it.
         """
-        self._cancel_workflow(workflow_id, reason)
+        self._host.call(lambda client: client.starter.cancel(workflow_id, reason))
 
     def handle(self, job_id: str) -> Handle[Any]:
         """Return a handle of a job enqueued anywhere, by its id; results are kept for a day."""
@@ -214,9 +281,6 @@ class Producer:
 
     def _cancel(self, slots: Sequence[AnySlot], seconds: float, reason: str) -> dict[str, Cancellation]:
         return self._host.call(lambda client: client.canceller.cancel(slots, seconds, reason))
-
-    def _cancel_workflow(self, workflow_id: str, reason: str) -> None:
-        self._host.call(lambda client: client.starter.cancel(workflow_id, reason))
 
     def _wait(self, slot: AnySlot, timeout: float | None) -> None:
         self._host.call(lambda client: client.wait(slot, timeout))

@@ -17,7 +17,7 @@ from warren.producer.inbox import Known
 from warren.signature import Arguments
 from warren.states import JobState
 from warren.task import Call, NamedTask, Task
-from warren.topology import Names
+from warren.topology import WORKFLOW_JOB, Names
 
 T = TypeVar("T")
 AnyTask = Task[Any, Any] | NamedTask
@@ -110,12 +110,35 @@ class Composer:
         self, task: AnyTask, items: Iterable[Any], size: int, kwargs: Mapping[str, Any], now: float
     ) -> Iterator[Outgoing]:
         """Return one job for every `size` items, lazily."""
-        if size < 1:
-            raise UsageError(f"chunk={size}: a chunk has at least 1 item")
-        for chunk in _batched(items, size):
-            dumped = [task.signature.dump((item,), kwargs) for item in chunk]
-            body = Body(task.name, [], dict(dumped[0].kwargs), [item.args[0] for item in dumped])
-            yield self._compose(body, task, now, len(chunk))
+        for body in bodies(task, items, size, kwargs):
+            yield self._compose(body, task, now, len(body.items or ()))
+
+    def part(self, task: AnyTask, body: Body, place: tuple[str, str, str], now: float) -> Outgoing:
+        """Return the job of a chunk that belongs to a workflow.
+
+        Args:
+            task: of the map.
+            body: the chunk.
+            place: the job's id, the workflow's, and what stands for the node.
+            now: seconds since the epoch.
+        """
+        expires, deadline = in_seconds(task.settings.expires), in_seconds(task.settings.deadline)
+        wait = task.settings.delay_seconds(now)
+        job = replace(
+            self._sample(task),
+            id=place[0],
+            workflow=place[1],
+            node=place[2],
+            body=body,
+            reply_to=WORKFLOW_JOB,
+            wants_result=True,
+            enqueued_at=now,
+            ready_at=now + wait,
+            first_ready_at=now + wait,
+            expires_at=None if expires is None else now + wait + expires,
+            deadline_at=None if deadline is None else now + wait + deadline,
+        )
+        return self._address(job, _kind(job, Any), wait, len(body.items or ()))
 
     def again(self, job: Job, now: float) -> Outgoing:
         """Return a job that exists already, to be published anew to its queue."""
@@ -187,6 +210,15 @@ class Composer:
             # In a TTL queue of RabbitMQ 4.0 to 4.2 a priority would let later jobs overtake, and delay, earlier ones.
             message = replace(message, priority=None)
         return Outgoing(kind, job.id, job.enqueued_at, job.ready_at, message, wait > 0, items)
+
+
+def bodies(task: AnyTask, items: Iterable[Any], size: int, kwargs: Mapping[str, Any]) -> Iterator[Body]:
+    """Return the bodies of a map's chunks, lazily."""
+    if size < 1:
+        raise UsageError(f"chunk={size}: a chunk has at least 1 item")
+    for chunk in _batched(items, size):
+        dumped = [task.signature.dump((item,), kwargs) for item in chunk]
+        yield Body(task.name, [], dict(dumped[0].kwargs), [item.args[0] for item in dumped])
 
 
 def _kind(job: Job, result_type: Any) -> Kind:

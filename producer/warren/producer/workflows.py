@@ -25,13 +25,13 @@ Progress = Callable[[int, int], None]
 class Asks(Protocol):
     """How a handle cancels: the producer's own way to its event loop."""
 
-    def __call__(self, workflow_id: str, reason: str, /) -> None: ...
+    def __call__(self, workflow_id: str, /, *, reason: str) -> None: ...
 
 
 class AsksAsync(Protocol):
     """As `Asks`, awaited."""
 
-    def __call__(self, workflow_id: str, reason: str, /) -> Awaitable[None]: ...
+    def __call__(self, workflow_id: str, /, *, reason: str) -> Awaitable[None]: ...
 
 
 class WorkflowHandle(Generic[R_co]):
@@ -78,7 +78,7 @@ class WorkflowHandle(Generic[R_co]):
         Raises:
             PublishError: the broker did not take it.
         """
-        self._cancel(self.id, reason)
+        self._cancel(self.id, reason=reason)
 
 
 class AsyncWorkflowHandle(Generic[R_co]):
@@ -108,7 +108,7 @@ class AsyncWorkflowHandle(Generic[R_co]):
 
     async def cancel(self, *, reason: str = REASON) -> None:
         """Cancel the workflow; see `WorkflowHandle.cancel`."""
-        await self._cancel(self.id, reason)
+        await self._cancel(self.id, reason=reason)
 
 
 def defined(workflow: Workflow[Any], reply_to: str, payload_limit: int, now: float) -> Definition:

@@ -16,6 +16,8 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from warren.conductor import parts
+from warren.conductor.maps import Maps
 from warren.conductor.reading import Happened, Submitted
 from warren.events_workflows import NodeEnded, WorkflowEnded, WorkflowEvent, WorkflowMessageIgnored, WorkflowStarted
 from warren.job import Body, Job
@@ -26,9 +28,9 @@ from warren.store.database import Database
 from warren.store.workflows import Entry, Output
 from warren.topology import WORKFLOW_JOB
 from warren.workflow import machine
-from warren.workflow.graph import Graph, job_id
+from warren.workflow.graph import Graph, job_id, part_name
 from warren.workflow.jobs import InputsDoNotFit, inputs_of, job_of, result_nodes, result_of
-from warren.workflow.machine import CancelJobs, Ended, Enqueue, Finish, Nudged, Progress
+from warren.workflow.machine import CancelJobs, Ended, Enqueue, Finish, Fold, Nudged, PartEnded, Progress
 from warren.workflow.states import NodeState, WorkflowState
 
 UNFIT = "inputs_do_not_fit"
@@ -189,11 +191,8 @@ class Ledger:
 
     def refuse(self, refused: Sequence[tuple[Due, str]], now: float) -> Heeded:
         """End nodes whose jobs can never be enqueued, and strike out their entries."""
-        ends = [
-            Happened(due.todo.workflow, _never(due.todo.node, due.todo.id, REFUSED, why, now))
-            for due, why in refused
-            if isinstance(due.todo, Job)
-        ]
+        jobs = [(due.todo, why) for due, why in refused if isinstance(due.todo, Job)]
+        ends = [Happened(job.workflow, _never(job.node, job.id, REFUSED, why, now)) for job, why in jobs]
         with self._database.write() as connection:
             store.done(connection, [due.entry.id for due, _ in refused])
             turn = self._turn(connection, now)
@@ -224,6 +223,7 @@ class _Turn:
         self._entries: list[Entry] = []
         self._told: list[WorkflowEvent] = []
         self._taken = 0
+        self._maps = Maps(connection)
 
     def take_in(self, submitted: Iterable[Submitted]) -> None:
         """Add workflows that are not there yet."""
@@ -246,8 +246,11 @@ class _Turn:
             if one.workflow not in self._progress:
                 self._told.append(WorkflowMessageIgnored(f"workflow {one.workflow!r:.60} is not known"))
                 continue
-            outputs += self._move(one)
+            whole = self._maps.whole(one)
+            if whole is not None:
+                outputs += self._move(whole)
         store.keep(self._connection, outputs)
+        self._maps.forget()
 
     def take_up(self, entries: Sequence[Entry]) -> None:
         """Look again at what was noted."""
@@ -300,6 +303,8 @@ class _Turn:
         self._progress[workflow] = step.progress
         self._entries += store.note(self._connection, workflow, step.actions, self.now)
         self._tell_end(graph, step.progress, ended=before.ended_at is None)
+        if isinstance(happening, PartEnded):
+            return self._maps.outputs(graph, step.progress, happening, one.value)
         if isinstance(happening, Ended) and one.value is not None and happening.node in _wanted(graph):
             return [Output(workflow, happening.node, step.progress.nodes[happening.node].run, one.value)]
         return []
@@ -329,6 +334,8 @@ class _Turn:
                 values = self._values(workflow, progress, inputs_of(graph.definition.nodes[name]))
                 limit = self._payload_limit
                 return job_of(graph.definition, name, run, values, now=self.now, payload_limit=limit)
+            case Fold() as fold:
+                return self._maps.job(graph, progress, fold, self.now, self._payload_limit)
             case CancelJobs(jobs=jobs, reason=reason):
                 queued = [
                     _stub(graph, name, job) for name, job in jobs.items() if _is_queued(graph, progress, name, job)
@@ -350,8 +357,11 @@ class _Turn:
         return store.kept(self._connection, workflow, done) if done else {}
 
     def _unfit(self, entry: Entry, why: str) -> Happened:
-        assert isinstance(entry.action, Enqueue)
         action, workflow = entry.action, entry.workflow
+        if isinstance(action, Fold):
+            name = part_name(action.node, action.level, action.place)
+            return Happened(workflow, _never(name, job_id(workflow, name, 1), UNFIT, why, self.now))
+        assert isinstance(action, Enqueue)
         job = job_id(workflow, action.node, action.run)
         return Happened(workflow, _never(action.node, job, UNFIT, why, self.now))
 
@@ -366,18 +376,20 @@ class _Turn:
         return self.now
 
 
-def _never(node: str, job: str, reason: str, why: str, now: float) -> Ended:
-    return Ended(node, job, JobState.DEAD, now, reason, why)
+def _never(node: str, job: str, reason: str, why: str, now: float) -> Ended | PartEnded:
+    return parts.ended_otherwise(Ended(node, job, JobState.DEAD, now, reason, why))
 
 
 def _stub(graph: Graph, name: str, job: str) -> Job:
     """As much of a job as its result needs."""
-    node = graph.definition.nodes[name]
+    node = graph.definition.nodes[name.partition("@")[0]]
     return Job(job, Body(node.task), node.queue, reply_to=WORKFLOW_JOB, workflow=graph.definition.id, node=name)
 
 
 def _is_queued(graph: Graph, progress: Progress, name: str, job: str) -> bool:
-    node = progress.nodes[name]
+    node = progress.nodes.get(name)
+    if node is None:  # a part of a map
+        return True
     return node.state is NodeState.QUEUED and job_id(graph.definition.id, name, node.run) == job
 
 

@@ -10,15 +10,16 @@ import msgspec
 
 from warren import dead_letter, result
 from warren.amqp.seam import Delivery, Message
+from warren.conductor import parts
 from warren.errors import InvalidWorkflow
 from warren.job import NODE, WORKFLOW
 from warren.result import Result
 from warren.states import FINAL, JobState
 from warren.topology import Names
 from warren.workflow import messages
-from warren.workflow.graph import Definition, Graph
+from warren.workflow.graph import Definition, Graph, part_of
 from warren.workflow.jobs import TASK
-from warren.workflow.machine import CancelAsked, Ended, Happening, RetryAsked
+from warren.workflow.machine import CancelAsked, Ended, Happening, MapCounted, RetryAsked
 
 INVALID = "invalid_workflow"
 _EXPIRED = "expired"
@@ -37,11 +38,18 @@ class Submitted(msgspec.Struct, frozen=True):
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """Something happened to a workflow; `value` is what a node returned."""
+    """Something happened to a workflow; `value` is what a node returned.
+
+    Attributes:
+        values: of a chunk's items, where they may be not all of them.
+        expected: how many it has.
+    """
 
     workflow: str
     happening: Happening
     value: msgspec.Raw | None = None
+    values: parts.Values = {}
+    expected: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -82,8 +90,8 @@ def _request(message: Message, now: float) -> Heard:
             return Happened(request.id, CancelAsked(asked, request.at, request.reason))
         case messages.Retry():
             return Happened(request.id, RetryAsked(asked, request.at))
-        case _:
-            return Nothing(f"requests of type {message.type!r:.60} are not known here")
+        case messages.MapEnd(node=node, chunks=chunks, items=items):
+            return Happened(request.id, MapCounted(node, chunks, items, request.at))
 
 
 def _submitted(definition: Definition, now: float) -> Heard:
@@ -111,11 +119,17 @@ def _result(message: Message) -> Heard:
     found = result.from_message(message)
     if not workflow or found is None:
         return Nothing("a message came as the result of a workflow's job and is none")
+    if part_of(node) is not None:
+        part = parts.heard(node, found)
+        return Nothing() if part is None else Happened(workflow, part.end, part.value, part.values, part.expected)
     return ended(workflow, node, found) if found.state in FINAL else Nothing()
 
 
 def ended(workflow: str, node: str, found: Result) -> Happened:
     """Return what a job's final result means to its node."""
+    part = parts.heard(node, found)
+    if part is not None:
+        return Happened(workflow, part.end, part.value, part.values, part.expected)
     end = Ended(node, found.id, found.state, found.finished_at, found.reason, found.error, found.error_type)
     return Happened(workflow, end, found.value if found.state is JobState.DONE else None)
 
@@ -128,7 +142,8 @@ def _dead(delivery: Delivery, now: float) -> Heard:
     letter = dead_letter.read(message, delivery.routing_key, now)
     state = JobState.EXPIRED if letter.reason == _EXPIRED else JobState.DEAD
     at = letter.died_at if letter.died_at is not None else now
-    return Happened(workflow, Ended(node, letter.id, state, at, letter.reason, letter.error, letter.error_type))
+    end = Ended(node, letter.id, state, at, letter.reason, letter.error, letter.error_type)
+    return Happened(workflow, parts.ended_otherwise(end))
 
 
 def _place(message: Message) -> tuple[str, str]:

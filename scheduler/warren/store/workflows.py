@@ -171,6 +171,18 @@ def kept(connection: Connection, workflow: str, runs: Mapping[str, int]) -> dict
     return {node: msgspec.Raw(value.encode()) for node, run, value in connection.execute(query) if run == runs[node]}
 
 
+def kept_places(connection: Connection, workflow: str, node: str, first: int, last: int) -> list[msgspec.Raw]:
+    """Return what was kept of a node at the places from `first` to before `last`, in their order."""
+    query = select(outputs.c.value).where(outputs.c.workflow_id == workflow, outputs.c.node == node)
+    query = query.where(outputs.c.place >= first, outputs.c.place < last).order_by(outputs.c.place, outputs.c.run)
+    return [msgspec.Raw(value.encode()) for value in connection.scalars(query)]
+
+
+def drop(connection: Connection, workflow: str, node: str) -> None:
+    """Forget what was kept of a node."""
+    connection.execute(delete(outputs).where(outputs.c.workflow_id == workflow, outputs.c.node == node))
+
+
 # --- what is still to be done ----------------------------------------------------------------------------------------
 
 
