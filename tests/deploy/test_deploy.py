@@ -33,7 +33,9 @@ from warren.settings import KEYS
 from warren.topology import Binding, Names, Queue, everything
 
 PASSWORD = "warren-development"
-OURS = ("worker", "enqueue")
+OURS = ("worker", "recorder", "scheduler", "enqueue")
+DAEMONS = ("worker", "recorder", "scheduler")
+WITH_STORE = ("recorder", "scheduler")
 
 
 # --- Compose
@@ -57,8 +59,9 @@ def test_every_named_volume_is_declared_and_used() -> None:
     assert {source for _, source, _ in mounts() if not source.startswith(".")} == compose()["volumes"].keys()
 
 
-def test_worker_can_be_scaled() -> None:
-    assert services()["worker"].keys().isdisjoint({"container_name", "hostname", "ports"})
+def test_daemons_can_be_scaled() -> None:
+    for name in DAEMONS:
+        assert services()[name].keys().isdisjoint({"container_name", "hostname", "ports"}), name
     assert not [name for name, service in services().items() if "container_name" in service]
 
 
@@ -87,6 +90,26 @@ def test_rabbitmq_keeps_its_data_over_a_restart() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_warren_waits_for_a_healthy_broker(name: str) -> None:
     assert services()[name]["depends_on"]["rabbitmq"]["condition"] == "service_healthy"
+
+
+@pytest.mark.parametrize("name", WITH_STORE)
+def test_what_needs_the_store_waits_for_a_healthy_one(name: str) -> None:
+    assert services()[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+def test_the_store_is_the_database_of_the_service_and_keeps_its_data_over_a_restart() -> None:
+    url, postgres = urlsplit(services()["recorder"]["environment"]["WARREN_STORE"]), services()["postgres"]
+    made = {name: postgres["environment"][f"POSTGRES_{name}"] for name in ("USER", "PASSWORD", "DB")}
+    assert made == {"USER": url.username, "PASSWORD": url.password, "DB": url.path.removeprefix("/")}
+    assert url.password == PASSWORD
+    assert url.hostname in services()
+    assert ("postgres", "postgres", "/var/lib/postgresql/data") in set(mounts())
+    check = postgres["healthcheck"]["test"][1]
+    assert f"-U {url.username} -d {made['DB']}" in check
+
+
+def test_the_image_has_the_libraries_of_that_store() -> None:
+    assert any("[postgres]" in line for line in in_stage("build", "RUN"))
 
 
 def test_producer_runs_once() -> None:
@@ -180,8 +203,8 @@ def test_rabbitmq_has_the_plugins_that_operating_needs() -> None:
     [
         ROOT / "docker-compose.yml",
         DEPLOY / "Dockerfile",
-        DEPLOY / "kubernetes/worker.yaml",
-        DEPLOY / "systemd/warren-worker@.service",
+        *sorted((DEPLOY / "kubernetes").glob("[rsw]*er.yaml")),
+        *sorted((DEPLOY / "systemd").glob("*.service")),
         DEPLOY / "README.md",
     ],
     ids=lambda path: path.name,
@@ -195,60 +218,71 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
 # --- Kubernetes
 
 
-def kubernetes() -> dict[str, dict[str, Any]]:
-    documents = yaml.safe_load_all((DEPLOY / "kubernetes/worker.yaml").read_text())
+def kubernetes(kind: str) -> dict[str, dict[str, Any]]:
+    documents = yaml.safe_load_all((DEPLOY / f"kubernetes/{kind}.yaml").read_text())
     return {document["kind"]: document for document in documents}
 
 
-def pod() -> dict[str, Any]:
-    found: dict[str, Any] = kubernetes()["Deployment"]["spec"]["template"]["spec"]
+def pod(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = kubernetes(kind)["Deployment"]["spec"]["template"]["spec"]
     return found
 
 
-def container() -> dict[str, Any]:
-    (found,) = pod()["containers"]
+def container(kind: str) -> dict[str, Any]:
+    (found,) = pod(kind)["containers"]
     assert isinstance(found, dict)
     return found
 
 
 def test_kubernetes_waits_longer_than_the_worker_drains() -> None:
-    values = {variable["name"]: variable.get("value") for variable in container()["env"]}
-    assert pod()["terminationGracePeriodSeconds"] > float(values["WARREN_GRACE_PERIOD"])
+    values = {variable["name"]: variable.get("value") for variable in container("worker")["env"]}
+    assert pod("worker")["terminationGracePeriodSeconds"] > float(values["WARREN_GRACE_PERIOD"])
 
 
-def test_kubernetes_restarts_by_livez_and_waits_by_readyz() -> None:
-    probes = {name: container()[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+@pytest.mark.parametrize("kind", DAEMONS)
+def test_kubernetes_restarts_by_livez_and_waits_by_readyz(kind: str) -> None:
+    probes = {name: container(kind)[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert [probe["path"] for probe in probes.values()] == ["/livez", "/livez", "/readyz"]
-    assert {probe["port"] for probe in probes.values()} == {port["name"] for port in container()["ports"]}
-    assert str(container()["ports"][0]["containerPort"]) == in_stage("base", "EXPOSE")[0]
+    assert {probe["port"] for probe in probes.values()} == {port["name"] for port in container(kind)["ports"]}
+    assert str(container(kind)["ports"][0]["containerPort"]) == in_stage("base", "EXPOSE")[0]
 
 
-def test_pod_is_not_root_and_writes_only_to_tmp() -> None:
+@pytest.mark.parametrize("kind", DAEMONS)
+def test_pod_is_not_root_and_writes_only_to_tmp(kind: str) -> None:
     user, group = in_stage("base", "USER")[0].split(":")
-    outer, inner = pod()["securityContext"], container()["securityContext"]
+    outer, inner = pod(kind)["securityContext"], container(kind)["securityContext"]
     assert outer["runAsNonRoot"]
     assert (outer["runAsUser"], outer["runAsGroup"]) == (int(user), int(group))
     assert inner["readOnlyRootFilesystem"]
     assert not inner["allowPrivilegeEscalation"]
     assert inner["capabilities"] == {"drop": ["ALL"]}
-    (mount,) = container()["volumeMounts"]
+    (mount,) = container(kind)["volumeMounts"]
     assert mount["mountPath"] == "/tmp"
-    assert [volume for volume in pod()["volumes"] if volume["name"] == mount["name"] and "emptyDir" in volume]
+    assert [volume for volume in pod(kind)["volumes"] if volume["name"] == mount["name"] and "emptyDir" in volume]
 
 
-def test_pod_keeps_the_entry_point_and_takes_the_broker_from_a_secret() -> None:
-    assert "command" not in container()
-    assert container()["args"][0] == "worker"
-    (url,) = [variable for variable in container()["env"] if variable["name"] == "WARREN_URL"]
+@pytest.mark.parametrize("kind", DAEMONS)
+def test_pod_keeps_the_entry_point_and_takes_the_broker_from_a_secret(kind: str) -> None:
+    assert "command" not in container(kind)
+    assert container(kind)["args"][0] == kind
+    (url,) = [variable for variable in container(kind)["env"] if variable["name"] == "WARREN_URL"]
     assert "secretKeyRef" in url["valueFrom"]
 
 
-def test_disruption_budget_is_about_the_pods_of_the_deployment() -> None:
-    deployment, budget = kubernetes()["Deployment"], kubernetes()["PodDisruptionBudget"]
+@pytest.mark.parametrize("kind", DAEMONS)
+def test_disruption_budget_is_about_the_pods_of_the_deployment(kind: str) -> None:
+    deployment, budget = kubernetes(kind)["Deployment"], kubernetes(kind)["PodDisruptionBudget"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels
     assert budget["spec"]["selector"]["matchLabels"] == labels
     assert budget["spec"]["maxUnavailable"] < deployment["spec"]["replicas"]
+
+
+@pytest.mark.parametrize("kind", WITH_STORE)
+def test_pod_takes_the_store_from_the_secret_and_another_stands_by(kind: str) -> None:
+    (url,) = [variable for variable in container(kind)["env"] if variable["name"] == "WARREN_STORE"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "warren", "key": "store"}
+    assert kubernetes(kind)["Deployment"]["spec"]["replicas"] > 1
 
 
 # --- systemd
@@ -267,13 +301,14 @@ def test_systemd_drains_the_parent_and_lets_one_process_run_out_of_memory_alone(
     assert int(service["TimeoutStopSec"]) > int(grace[1])
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["warren-worker@.service", "warren-recorder.service", "warren-scheduler.service"])
+def test_systemd_understands_the_unit(name: str, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / "warren-worker@images.service"
+    unit = tmp_path / name.replace("@.", "@images.")
     # It looks whether the program is there, and on this machine it is not.
-    unit.write_text(UNIT.read_text().replace("/opt/warren/bin/warren", "/bin/true"))
+    unit.write_text((UNIT.parent / name).read_text().replace("/opt/warren/bin/warren", "/bin/true"))
     done = subprocess.run([analyze, "verify", "--man=no", unit], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Unknown" not in done.stderr

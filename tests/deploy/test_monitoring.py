@@ -157,11 +157,13 @@ def test_grafana_reads_dashboards_from_where_they_are_mounted() -> None:
     assert targets[provider["options"]["path"]] == "./deploy/grafana/dashboards"
 
 
-def test_prometheus_scrapes_every_worker_and_both_pages_of_rabbitmq() -> None:
+def test_prometheus_scrapes_every_daemon_and_both_pages_of_rabbitmq() -> None:
     jobs = {job["job_name"]: job for job in load_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]}
-    discovery = jobs["warren-worker"]["dns_sd_configs"][0]
-    assert (discovery["type"], str(discovery["port"])) == ("A", in_stage("base", "EXPOSE")[0])
-    assert set(discovery["names"]) <= services().keys()
+    for name in ("worker", "recorder", "scheduler"):
+        discovery = jobs[f"warren-{name}"]["dns_sd_configs"][0]
+        assert (discovery["type"], str(discovery["port"])) == ("A", in_stage("base", "EXPOSE")[0])
+        assert discovery["names"] == [name]
+        assert name in services()
     assert jobs["rabbitmq-queues"]["metrics_path"] == "/metrics/detailed"
     assert jobs["rabbitmq-queues"]["params"]["family"] == ["queue_coarse_metrics", "queue_consumer_count"]
     for job in ("rabbitmq", "rabbitmq-queues"):
