@@ -12,6 +12,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 import warren.conductor.metrics
+import warren.recorder.metrics
 import warren.scheduler.metrics
 import warren.service.metrics
 from warren import errors
@@ -20,14 +21,18 @@ from warren.console.cli import cli
 from warren.delay import DelayTooLong
 from warren.metrics import METRIC_NAMES, Metrics
 from warren.options import Options
+from warren.recorder.metrics import RecorderMetrics
 from warren.scheduler.metrics import SchedulerMetrics
 from warren.service.metrics import ServiceMetrics
 from warren.settings import Settings
 
 Row = list[str]
-DAEMON_METRICS = (ServiceMetrics, SchedulerMetrics, ConductorMetrics)
+DAEMON_METRICS = (ServiceMetrics, SchedulerMetrics, ConductorMetrics, RecorderMetrics)
 DAEMON_METRIC_NAMES = (
-    warren.service.metrics.METRIC_NAMES | warren.scheduler.metrics.METRIC_NAMES | warren.conductor.metrics.METRIC_NAMES
+    warren.service.metrics.METRIC_NAMES
+    | warren.scheduler.metrics.METRIC_NAMES
+    | warren.conductor.metrics.METRIC_NAMES
+    | warren.recorder.metrics.METRIC_NAMES
 )
 """Of all daemons that are no workers."""
 
