@@ -8,25 +8,33 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from warren.console.amounts import span
+from warren.console.grid import Column
 from warren.console.output import as_line, clock, iso
 from warren.schedule import Cron, Interval, Once, Order, Rule
 from warren.store.schedules import Fire, FireState, Stored
 
-HEADINGS = ("name", "when", "state", "next, UTC", "last", "task")
+COLUMNS = (
+    Column("name", least=12),
+    Column("when", least=12),
+    Column("state"),
+    Column("next, UTC"),
+    Column("last", spare=1),
+    Column("task", least=12, spare=2),
+)
 RUN_HEADINGS = ("next", "UTC", "in")
 FIRE_HEADINGS = ("due, UTC", "state", "late", "job")
 OVERDUE_SECONDS = 15.0
 """A schedule that is due for so long has nobody who fires it: a standby takes over sooner."""
 
 
-def row(stored: Stored, last: Fire | None) -> tuple[object, ...]:
+def row(stored: Stored, last: Fire | None) -> tuple[str, ...]:
     """Return a line of the list."""
     return (
         stored.name,
         when(stored.schedule.spec.rule),
         state(stored),
         clock(stored.next_due),
-        "" if last is None else f"{last.state} {clock(last.due)[5:]}",
+        "" if last is None else f"{last.state} {clock(last.due)[5:16]}",
         stored.schedule.order.task,
     )
 

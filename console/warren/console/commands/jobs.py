@@ -1,15 +1,13 @@
 """`warren jobs`: what the history knows."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from warren.console.grid import grid
 from warren.console.invocation import Group, Invocation, pass_invocation
+from warren.console.listing import listing
 from warren.console.output import clock, emit, iso, plural, say
 from warren.console.store import opened, store_option
 from warren.console.values import ago
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_WIDE = 10_000
-"""Of what is no terminal: nothing is cut."""
 _FILTERS = (
     ("--task", "NAME", "Only of this task; * and ? stand for anything."),
     ("--queue", "NAME", "Only of this queue; likewise."),
@@ -89,18 +85,8 @@ def list_(
         emit({"jobs": documents, "next": str(found.next) if found.next else None, "counts": counts, **missed})
         return
     if found.jobs:
-        _print([telling.row(record, now) for record in found.jobs])
+        listing(telling.COLUMNS, [telling.row(record, now) for record in found.jobs])
     say(telling.summary(found.jobs, counts, str(found.next or ""), _warning(missed)))
-
-
-def _print(rows: list[tuple[str, ...]]) -> None:
-    from warren.console.jobs_telling import COLUMNS  # noqa: PLC0415 - needs the store's libraries
-
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
-    made = grid(COLUMNS, rows, width)
-    click.echo(click.style(made.heading, bold=True))
-    for line in made.lines:
-        click.echo(line)
 
 
 def _missed(connection: "Connection") -> dict[str, Any]:

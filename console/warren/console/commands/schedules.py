@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warren.console.invocation import Group, Invocation, pass_invocation
+from warren.console.listing import listing
 from warren.console.output import clock, emit, fields, plural, say, table
 from warren.console.store import opened, store_option
 from warren.console.values import each_json_or_text, finite, json_object, moment
@@ -55,7 +56,7 @@ def list_(invocation: Invocation, /, store: str | None = None) -> None:
         emit([schedules_telling.document(stored, last) for stored, last in found])
         return
     if found:
-        table(schedules_telling.HEADINGS, [schedules_telling.row(stored, last) for stored, last in found])
+        listing(schedules_telling.COLUMNS, [schedules_telling.row(stored, last) for stored, last in found])
     say(
         schedules_telling.overdue([stored for stored, _ in found], time.time())
         or f"{plural(len(found), 'schedule')}; `warren schedules show NAME` tells the next runs of one"
