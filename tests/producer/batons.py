@@ -1,5 +1,6 @@
 """A conductor by hand: it does what the machine says, over the in-memory broker, and keeps nothing."""
 
+import threading
 from types import TracebackType
 from typing import Any, Self
 
@@ -91,3 +92,41 @@ class Baton:
 
     def _publish(self, message: Message, exchange: str, key: str) -> None:
         self._connection.publish(message, exchange, key, mandatory=False)
+
+
+class Requested:
+    """Hears what is said of workflows, and does nothing about it."""
+
+    def __init__(self, broker: str) -> None:
+        self._url = f"memory://{broker}"
+        self._heard: list[messages.Request] = []
+        self._changed = threading.Condition()
+        self._io = IoThread("requested")
+
+    def __enter__(self) -> Self:
+        self._io.call(self._open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._io.call(self._connection.close())
+        self._io.stop()
+
+    def took(self, count: int) -> list[messages.Request]:
+        """Wait until so many requests came; return all of them."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._heard) >= count, timeout=60)
+            return self._heard[:]
+
+    async def _open(self) -> None:
+        connection = self._connection = await memory.connect(self._url)
+        await connection.declare(*topology.base(NAMES), *topology.workflows(NAMES))
+        await connection.consume(NAMES.workflows, self._take, prefetch=50)
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.exchange == NAMES.workflows:
+            with self._changed:
+                self._heard.append(messages.from_message(delivery.message))
+                self._changed.notify_all()
+        self._connection.settle(delivery, Settle.ACK)

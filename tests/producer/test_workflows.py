@@ -1,21 +1,25 @@
 """Starting workflows: what is sent, what is waited for, and what is refused before anything is sent."""
 
 import asyncio
+from collections.abc import Iterator
+from typing import cast
 
 import msgspec
 import pytest
-from tests.producer.batons import Baton
+from tests.producer.batons import Baton, Requested
 from tests.producer.hands import NAMES, Hands, double, doubled, ended, nothing, settings
 from tests.support import eventually
 
 from warren.amqp import memory
 from warren.errors import (
     BrokerBlocked,
+    InvalidArguments,
     InvalidWorkflow,
     JobCancelled,
     PayloadTooLarge,
     PublishRefused,
     ResultTimeout,
+    UsageError,
     WorkflowFailed,
 )
 from warren.job import Job
@@ -24,7 +28,8 @@ from warren.result import Result
 from warren.states import JobState
 from warren.task import task
 from warren.workflow import Workflow, chain, chord, group
-from warren.workflow.messages import Cancel, Submit
+from warren.workflow.mapping import part_id
+from warren.workflow.messages import Cancel, MapEnd, Submit
 
 
 @task
@@ -176,3 +181,48 @@ def test_the_producer_for_asyncio_has_the_same_verbs(memory_broker: str) -> None
 
     with Hands(memory_broker), Baton(memory_broker):
         asyncio.run(run())
+
+
+# --- maps ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_chunks_of_a_map_are_enqueued_as_the_items_come_and_the_end_is_said_last(
+    memory_broker: str, producer: Producer
+) -> None:
+    read: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(7):
+            read.append(number)
+            yield number
+
+    with Hands(memory_broker, nothing) as hands, Requested(memory_broker) as requested:
+        handle = producer.map_reduce(double, numbers(), reduce=total, chunk=3, kwargs={"by": 5})
+        jobs = hands.took(3)
+        submit, end = requested.took(2)
+    assert isinstance(submit, Submit)
+    assert isinstance(end, MapEnd)
+    assert (end.id, end.chunks, end.items) == (handle.id, 3, 7)
+    assert [(job.id, job.node, job.workflow, job.reply_to) for job in jobs] == [
+        (part_id(submit.workflow, "map", 0, place), f"map@0.{place}.{count}", handle.id, "workflow")
+        for place, count in enumerate((3, 3, 1))
+    ]
+    assert msgspec.json.decode(jobs[0].body.kwargs["by"]) == 5
+
+
+def test_a_map_that_cannot_be_enqueued_is_cancelled(memory_broker: str, producer: Producer) -> None:
+    with Hands(memory_broker, nothing), Requested(memory_broker) as requested:
+        with pytest.raises(InvalidArguments):
+            producer.map_reduce(double, cast("list[int]", [1, "two"]), reduce=total, chunk=1)
+        submit, cancel = requested.took(2)
+    assert isinstance(submit, Submit)
+    assert isinstance(cancel, Cancel)
+    assert cancel.reason == "its producer could not enqueue all of its items"
+
+
+@pytest.mark.parametrize("wrong", [{"chunk": 0}, {"fan_in": 1}])
+def test_a_map_of_impossible_bounds_is_refused(producer: Producer, wrong: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="at least"):
+        producer.map_reduce(double, [1], reduce=total, **wrong)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="result=False"):
+        producer.map_reduce(double.options(result=False), [1], reduce=total)

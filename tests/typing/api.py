@@ -148,6 +148,11 @@ def shout(text: str | None) -> str:
     return text or ""
 
 
+@task
+def listed(texts: list[str]) -> int:
+    return len(texts)
+
+
 def workflows(producer: Producer) -> None:
     flow = Workflow("images")
     path = flow.add(thumbnail, "a", size=3)
@@ -169,9 +174,12 @@ def workflows(producer: Producer) -> None:
     assert_type(producer.start(chain(thumbnail.call("a"), fetch)), WorkflowHandle[int])
     assert_type(producer.start(chord([fetch.call("a")], most)).result(timeout=1), int)
     assert_type(producer.start(flow).progress, tuple[int, int])
+    assert_type(producer.map_reduce(fetch, ["a"], reduce=most, chunk=10), WorkflowHandle[int])
+    assert_type(producer.map_reduce(thumbnail, ["a"], kwargs={"size": 3}, reduce=listed, tree=False).result(), int)
 
 
 async def awaited_workflows(producer: AsyncProducer) -> None:
     handle = await producer.start(chain(thumbnail.call("a"), fetch))
     assert_type(handle, AsyncWorkflowHandle[int])
     assert_type(await handle.result(), int)
+    assert_type(await (await producer.map_reduce(fetch, ["a"], reduce=most)).result(), int)
