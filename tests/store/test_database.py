@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, func, insert, inspect, select
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, inspect, select, text
 from tests.store.postgres import PostgresServer
 
 from warren.errors import InvalidSettings, StoreEmpty, StoreUnavailable
@@ -171,3 +171,24 @@ def test_a_missing_library_is_one_line_that_says_what_to_install(module: str, ur
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert f"pip install 'warren[{'store' if module == 'sqlalchemy' else 'postgres'}]'" in done.stdout
     assert "secret" not in done.stdout
+
+
+def test_a_process_that_is_stopped_in_a_transaction_holds_its_locks_for_seconds_only(postgres_url: str) -> None:
+    stopped, other = Database(postgres_url), Database(postgres_url)
+    with stopped.write() as connection:
+        NUMBERS.create(connection)
+        assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "10s"
+
+    def hold() -> None:
+        with stopped.write() as connection:
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 200"))
+            connection.execute(text("LOCK TABLE numbers"))
+            with other.write() as waiting:
+                waiting.execute(insert(NUMBERS), [{"number": 1}])
+            connection.execute(select(NUMBERS))
+
+    with pytest.raises(StoreUnavailable):
+        hold()
+    assert count(other) == 1
+    for each in (stopped, other):
+        each.close()

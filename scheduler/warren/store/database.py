@@ -20,6 +20,8 @@ _BUSY_SECONDS = 30.0
 _CONNECT_SECONDS = 5
 _SILENT_MS = 30_000
 """After which a PostgreSQL host that acknowledges nothing is given up."""
+_STOPPED_MS = 10_000
+"""After which PostgreSQL ends a transaction of whoever does nothing in it, as a process that was stopped: it holds locks."""
 _CACHE_KIB = 65_536
 _WRITES = "warren_writes"
 
@@ -142,6 +144,7 @@ def _postgres_arguments(url: URL) -> dict[str, Any]:
         "tcp_user_timeout": _SILENT_MS,
         "keepalives_idle": _SILENT_MS // 1000,
         "application_name": "warren",
+        "options": f"-c idle_in_transaction_session_timeout={_STOPPED_MS}",
     }
     return {name: value for name, value in defaults.items() if name not in url.query}
 
