@@ -108,7 +108,9 @@ class Service:
 
     def stop(self) -> None:
         """Begin to stop; safe from any thread."""
-        if self._loop is not None:
+        if self._loop is None:
+            self.stopping.ask("stop")
+        else:
             self._loop.call_soon_threadsafe(self.stopping.ask, "stop")
 
     async def connect(self, purpose: str) -> Connection:

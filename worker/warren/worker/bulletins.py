@@ -1,7 +1,8 @@
 """What happens to jobs here, told to whoever keeps history: coalesced, off the jobs' path, and only while somebody keeps it.
 
-Whether anybody does is found out by a message that must be routed and says nothing, every few seconds; nothing is encoded or
-kept unless one of them was taken. What is told by a result is not told again: of a short job nothing is.
+Whether anybody does is found out by a message that must be routed, every few seconds. Until one was taken nothing is kept but
+the ends that nobody else tells, for as long: whoever begins to keep history then misses none. What is told by a result is not
+told again: of a short job nothing is.
 """
 
 import asyncio
@@ -57,17 +58,16 @@ class Bulletins:
         self._known: Connection | None = None
         """The connection on which the exchange was found."""
         self._denied = False
-        self._of: dict[type, Callable[[Event], None]] = {
+        self._ends: dict[type, Callable[[Event], None]] = {JobEnded: self._ended, JobRefused: self._refused}
+        self._all = self._ends | {
             JobStarted: self._started,
             JobProgress: self._progress,
-            JobEnded: self._ended,
-            JobRefused: self._refused,
             JobInterrupted: self._interrupted,
             JobLost: self._lost,
         }
 
     def __call__(self, event: Event) -> None:
-        if self._heard and (keep := self._of.get(type(event))) is not None:
+        if (keep := (self._all if self._heard else self._ends).get(type(event))) is not None:
             keep(event)
 
     async def run(self) -> None:
@@ -144,8 +144,9 @@ class Bulletins:
 
     def _ended(self, event: Event) -> None:
         assert isinstance(event, JobEnded)
-        self._kept.pop(("started", event.job_id, event.replays, event.attempt), None)
-        self._kept.pop(("progress", event.job_id, event.replays, event.attempt), None)
+        if self._kept:
+            self._kept.pop(("started", event.job_id, event.replays, event.attempt), None)
+            self._kept.pop(("progress", event.job_id, event.replays, event.attempt), None)
         if event.delay is None and event.has_result:
             return
         outcome, seconds = event.outcome, event.seconds
