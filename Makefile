@@ -8,7 +8,7 @@ BENCH_STAMP := .venv/installed-bench
 WORKERS := 3
 PYTHONS := python3.13 python3.12 python3.11 python3
 
-.PHONY: demo test check fix soak bench bench-smoke clean help
+.PHONY: demo test check fix soak bench bench-history bench-smoke clean help
 
 help:
 	@echo 'make demo    count words over the standard library, with failures injected'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   linter, formatter, both type checkers'
 	@echo 'make fix     repair what the linter and the formatter can'
 	@echo 'make bench   measure speed beside Celery, Dramatiq and Taskiq; ARGS="--only drain --runs 1"'
+	@echo 'make bench-history   what a question to the history of 1,000,000 jobs takes; ARGS="--jobs 100000"'
 	@echo 'make clean   remove what was made here'
 
 demo: $(STAMP)
@@ -41,8 +42,12 @@ fix: $(STAMP)
 bench: $(BENCH_STAMP)
 	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks $(ARGS)
 
+bench-history: $(STAMP)
+	$(PYTHON) -m benchmarks.history $(ARGS)
+
 bench-smoke: $(BENCH_STAMP)
 	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks --smoke $(ARGS)
+	$(PYTHON) -m benchmarks.history --jobs 2000
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

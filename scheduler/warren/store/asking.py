@@ -125,6 +125,7 @@ def page(connection: Connection, wanted: Filter, now: float, *, limit: int = 50,
     """Return the newest jobs of a filter; with `after`, those that follow that page."""
     limit = max(1, min(limit, MOST))
     bulk = Bulk(connection)
+    bulk.walk_indexes()
     kinds = matching(connection, wanted)
     if kinds is not None and not kinds:
         return Page((), None)

@@ -32,6 +32,18 @@ class Bulk:
         if not self.is_sqlite:
             self.connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCKS[name],))
 
+    def walk_indexes(self) -> None:
+        """Have PostgreSQL walk along indexes for the rest of this transaction: a page is short, whatever it thinks of the whole.
+
+        It knows little of how many rows have a text, and would rather read all of both tables side by side, compiled and in parallel.
+        """
+        if not self.is_sqlite:
+            off = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit")
+            settings = ", ".join(f"set_config('{name}', 'off', true)" for name in off)
+            self.connection.exec_driver_sql(
+                f"SELECT {settings}, set_config('max_parallel_workers_per_gather', '0', true)"
+            )
+
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""
         if self.is_sqlite:

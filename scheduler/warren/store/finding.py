@@ -11,7 +11,7 @@ from typing import Any
 from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.kinds import Kind, pairs
-from warren.store.searching import ERROR, INDEXED_LENGTH, TEXTS, gram, grams, word
+from warren.store.searching import ERROR, INDEXED_LENGTH, SHORTEST, TEXTS, gram, grams, word
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
@@ -111,10 +111,11 @@ def _has_no_error(sought: Sought) -> bool:
 
 
 def _look_up_sqlite(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
-    words = " OR ".join(f'"{each}"' for each in _words(bulk, sought))
-    quoted = sought.text.replace('"', '""')
-    columns = "arguments" if _has_no_error(sought) else "{arguments error}"
-    match = f'{columns} : "{quoted}"' + (f" AND code : ({words})" if words else "")
+    match = f"{'arguments' if _has_no_error(sought) else '{arguments error}'} : {_phrase(sought.text)}"
+    if words := _words(bulk, sought):
+        match += f" AND code : ({' OR '.join(map(_phrase, words))})"
+    if len(sought.workflow) >= SHORTEST and not sought.workflow.split()[1:]:
+        match += f" AND code : {_phrase(sought.workflow)}"
     where, values = _conditions(bulk, sought, None)
     # The join's order is ours: from the newest document on until there are enough. Two of them may be of one job.
     statement = (
@@ -125,16 +126,23 @@ def _look_up_sqlite(bulk: Bulk, sought: Sought, limit: int, before: int | None) 
     return [(at, seq) for at, seq in bulk.fetch(statement, (match, top, *values))]
 
 
+def _phrase(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
 def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
     words = [gram(each) for each in _words(bulk, sought)]
     has_words = " AND t.grams && %s::int[]" if words else ""
     has_words += " AND t.doc %% 2 = 0" if _has_no_error(sought) else ""
     text, patterns = _has_text(bulk, sought)
+    # What the index found is only looked at again: in this form the planner takes it for as likely as not.
+    likely = f"CASE WHEN {text} THEN TRUE ELSE FALSE END"
     where, values = _conditions(bulk, sought, before)
     statement = (
         f"SELECT j.enqueued_at, j.seq FROM {TEXTS} t JOIN warren_jobs j ON j.seq = t.doc / 2 "
-        f"WHERE t.grams @> %s::int[]{has_words} AND t.doc < %s AND {where} AND {text} ORDER BY t.doc DESC LIMIT {2 * limit}"
+        f"WHERE t.grams @> %s::int[]{has_words} AND t.doc < %s AND {where} AND {likely} ORDER BY t.doc DESC LIMIT {2 * limit}"
     )
     top = (1 << 62) if before is None else 2 * before
-    wanted = (grams(sought.text), *([words] if words else []), top)
+    its = [gram(sought.workflow)] if sought.workflow and sought.workflow == "".join(sought.workflow.split()) else []
+    wanted = ([*its, *grams(sought.text)], *([words] if words else []), top)
     return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]

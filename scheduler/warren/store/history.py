@@ -19,7 +19,7 @@ from warren.store.bulk import Bulk
 from warren.store.facts import AttemptEnded, Ended, Fact, GivenBack, ItemsEnded
 from warren.store.kinds import Kinds
 from warren.store.merging import Record, join, of, short, storable, text
-from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, word
+from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
 from warren.store.tables_history import attempts, dropped, items, jobs
 
 ITEMS_BYTES = 262_144
@@ -140,16 +140,17 @@ def documents(job: Known, kinds: Kinds) -> list[tuple[int, str, str]]:
     """Return what the index of texts has of a job: its arguments, and then its error."""
     if job.indexed == NOTHING:
         return []
-    task, queue, arguments = _arguments(job.record)
-    code = word(kinds.pair(task, queue))
+    task, queue, workflow, arguments = _arguments(job.record)
+    code = words(kinds.pair(task, queue), workflow)
     found = [(2 * job.seq, code, arguments)]
     if job.indexed == BOTH:
         found.append((2 * job.seq + 1, code, error_text(job.record)))
     return found
 
 
-def _arguments(record: Record) -> tuple[str, str, str]:
-    return record.task, record.queue, record.first.payload if record.first else ""
+def _arguments(record: Record) -> tuple[str, str, str, str]:
+    first = record.first
+    return record.task, record.queue, first.workflow if first else "", first.payload if first else ""
 
 
 def error_text(record: Record) -> str:

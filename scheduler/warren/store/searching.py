@@ -5,10 +5,11 @@ PostgreSQL by arrays of numbers, which unlike pg_trgm need no extension and know
 than recording, so it is done afterwards, whenever there is time (`index_texts`); what is not indexed yet is looked through row by row.
 
 A job is one document of its arguments, and another of its error if it has one: numbers 2 x seq and 2 x seq + 1. Each has a word
-for task and queue too, so that a search for one task does not pass by the documents of all others.
+for task and queue too, and one for its workflow, so that a search for one task does not pass by the documents of all others.
 """
 # ruff: noqa: S608 - names of tables are ours, every value is a parameter
 
+import zlib
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
@@ -48,7 +49,7 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     bulk.lock("history")
     by_index = " INDEXED BY ix_warren_jobs_unindexed" if bulk.is_sqlite else ""  # it would rather walk along all jobs
     found = connection.exec_driver_sql(
-        f"SELECT j.seq, j.indexed, p.id, coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
+        f"SELECT j.seq, j.indexed, p.id, coalesce(j.workflow, ''), coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
         "JOIN warren_kinds k ON k.id = j.kind "
         "JOIN (SELECT task, queue, min(id) AS id FROM warren_kinds GROUP BY task, queue) p "
         "ON p.task = k.task AND p.queue = k.queue "
@@ -57,11 +58,12 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     ).fetchall()
     documents: list[tuple[int, str, str]] = []
     marks: list[tuple[int, int]] = []
-    for seq, indexed, pair, arguments, error in found:
+    for seq, indexed, pair, workflow, arguments, error in found:
+        code = words(pair, workflow)
         if indexed == NOTHING:
-            documents.append((2 * seq, word(pair), arguments))
+            documents.append((2 * seq, code, arguments))
         if error.strip():
-            documents.append((2 * seq + 1, word(pair), error))
+            documents.append((2 * seq + 1, code, error))
         marks.append((seq, BOTH if error.strip() else ARGUMENTS))
     _add(bulk, documents)
     bulk.update("warren_jobs", "seq", ("indexed",), marks)
@@ -82,7 +84,10 @@ def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
         bulk.many(f"INSERT INTO {TEXTS} (rowid, code, arguments, error) VALUES (?, ?, ?, ?)", _rows(documents))
     else:
         # unnest flattens arrays of arrays: each travels as its text.
-        rows = [(number, f"{{{','.join(map(str, [gram(code), *grams(text)]))}}}") for number, code, text in documents]
+        rows = [
+            (number, f"{{{','.join(map(str, [*map(gram, code.split()), *grams(text)]))}}}")
+            for number, code, text in documents
+        ]
         numbers, arrays = zip(*rows, strict=True) if rows else ((), ())
         bulk.connection.exec_driver_sql(
             f"INSERT INTO {TEXTS} (doc, grams) SELECT d, g::int[] FROM unnest(%s::bigint[], %s::text[]) AS v(d, g) "
@@ -95,6 +100,11 @@ def _rows(documents: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str
     """The error is in a column of its own: who looks for jobs that are done need not pass by it."""
     texts = [(number, code, indexable(text)) for number, code, text in documents]
     return [(number, code, "", text) if number % 2 else (number, code, text, "") for number, code, text in texts]
+
+
+def words(pair: int, workflow: str) -> str:
+    """Return the words of a job's documents: for its task and queue, and for its workflow if it has one."""
+    return f"{word(pair)} {''.join(workflow.split())}" if workflow else word(pair)
 
 
 def word(pair: int) -> str:
@@ -118,6 +128,5 @@ def grams(text: str) -> list[int]:
 
 
 def gram(code: str) -> int:
-    """Return the number of a task's and queue's word, which no trigram has."""
-    a, b, c = (ord(character) for character in code)
-    return -((a << 16 | b << 8 | c) + 1)
+    """Return the number of a word, which no trigram has."""
+    return -1 - (zlib.crc32(code.encode()) & ((1 << _GRAM_BITS) - 1))
