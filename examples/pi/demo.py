@@ -2,7 +2,9 @@
 
     python -m examples.pi.demo [DIGITS]
 
-Exit code 0 only if the digits equal those of another formula, computed here, and no queue holds anything afterwards.
+The parts are enqueued as they come, a worker computes them, and a scheduler has neighbours joined in a tree; only the end of it
+comes back here. Exit code 0 only if the digits equal those of another formula, computed here, and no queue holds anything
+afterwards. Needs the extra `store`.
 """
 
 import sys
@@ -10,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 from examples.pi.tasks import DIGITS, digits, join
 from examples.stage.broker import broker
 from examples.stage.daemons import daemons, guarded
@@ -19,7 +22,7 @@ from examples.stage.telling import console, progress, verdict
 from warren.producer import Producer
 
 HEX_DIGITS, PROCESSES = 8000, 2
-_CHUNKS = 50
+_CHUNKS, _FAN_IN = 50, 100
 _SECONDS = 600.0
 
 
@@ -27,17 +30,17 @@ def main(number: int = HEX_DIGITS) -> int:
     """Run the demonstration and return its exit code."""
     positions = range(0, number, DIGITS)
     chunk = max(1, len(positions) // _CHUNKS)
-    with tempfile.TemporaryDirectory(prefix="warren-pi-") as name, broker("default") as settings:
+    with tempfile.TemporaryDirectory(prefix="warren-pi-") as name, broker("default") as common:
+        settings = msgspec.structs.replace(common, store=f"sqlite:///{Path(name) / 'warren.db'}")
         worker = ("worker", "examples.pi.tasks", "--processes", str(PROCESSES))
-        with daemons(settings, worker, logs=Path(name)), Producer(settings) as producer:
+        with daemons(settings, worker, ("scheduler",), logs=Path(name)), Producer(settings) as producer:
             console.print(
                 f"{len(positions)} parts of {DIGITS} digits, in chunks of {chunk}, over {PROCESSES} processes"
             )
             started = time.monotonic()
-            handle = producer.map(digits, positions, chunk=chunk)
+            handle = producer.map_reduce(digits, positions, reduce=join, chunk=chunk, fan_in=_FAN_IN)
             with progress("computing pi", "parts", len(positions)) as show:
-                parts = handle.results(_SECONDS, on_progress=lambda done, _, __: show(done))
-            computed = producer.enqueue(join, parts).result(_SECONDS)
+                computed = handle.result(_SECONDS, on_progress=lambda done, _: show(min(done, len(positions))))
             seconds = time.monotonic() - started
         left = messages_left(settings)
     return _summary(computed, seconds, number, left)

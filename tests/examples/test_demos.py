@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from examples.etl import demo as etl
 from examples.housekeeping import demo as housekeeping
 from examples.pi import demo as pi
 from examples.stage.daemons import guarded
@@ -42,3 +43,9 @@ def test_the_house_is_kept_by_the_clock_while_the_leading_scheduler_is_killed(ru
     printed = run(lambda: housekeeping.main(1))
     assert "ok: two backups of one day are one archive" in printed
     assert "ok: no moment fired twice" in printed
+
+
+def test_a_workflow_does_without_a_branch_that_failed_or_is_retried_with_it(run: Callable[..., str]) -> None:
+    printed = run(etl.main)
+    assert "ok: what needs the rates alone was skipped" in printed
+    assert "ok: what was done ran once in each workflow" in printed
