@@ -72,7 +72,7 @@ def _run(settings: Settings, producer: Producer, team: Sequence[Daemon], folder:
     console.print("the partner is away, and the report can do without the rates:\n")
     first = producer.start(nightly(str(folder), needs_rates=False))
     without = first.result(_SECONDS)
-    console.print(warren(settings, "workflows", "show", first.id), markup=False)
+    warren(settings, "workflows", "show", first.id)
 
     console.print("the partner is away, and the report needs the rates:\n")
     second, why = producer.start(nightly(str(folder), needs_rates=True)), ""
@@ -81,13 +81,13 @@ def _run(settings: Settings, producer: Producer, team: Sequence[Daemon], folder:
     except WorkflowFailed as failed:
         why = str(failed)
     console.print(f"{why}\n", markup=False)
-    console.print(warren(settings, "workflows", "show", second.id), markup=False)
+    warren(settings, "workflows", "show", second.id)
 
     (folder / "rates.json").write_text(json.dumps({"USD": _RATE}))
-    console.print(f"the partner is back:\n$ warren workflows retry {second.id}", markup=False)
-    console.print(warren(settings, "workflows", "retry", second.id), markup=False)
+    console.print("the partner is back:\n")
+    warren(settings, "workflows", "retry", second.id)
     done = until(lambda: _nodes(settings, second.id), "the end of the workflow that is retried", *team)
-    console.print(warren(settings, "workflows", "show", second.id), markup=False)
+    warren(settings, "workflows", "show", second.id)
     return Run(
         without,
         why,

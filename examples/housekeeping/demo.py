@@ -86,8 +86,8 @@ def _fill(folder: Path) -> None:
 
 def _run(settings: Settings, schedules: Schedules, team: list[Daemon], folder: Path, refreshes: int) -> Run:
     worker, *schedulers = team
-    console.print("$ warren schedules\n" + warren(settings, "schedules", "list"), markup=False)
-    console.print("$ warren schedules show backup\n" + warren(settings, "schedules", "show", "backup"), markup=False)
+    warren(settings, "schedules", "list")
+    warren(settings, "schedules", "show", "backup")
     for name in ("backup", "backup", "clean-logs"):
         schedules.run(name)
     until(lambda: _ended(schedules, "backup", 2) and _ended(schedules, "clean-logs", 1), "what was run now", *team)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from examples.stage.telling import console
 
+from warren.console.cli import run
 from warren.errors import WarrenError
 from warren.settings import Settings, variables
 
@@ -106,25 +107,17 @@ def _start(settings: Settings, command: tuple[str, ...], files: Path, environ: M
     return Daemon(command[0], program, log, printed)
 
 
-def warren(settings: Settings, *arguments: str) -> str:
-    """Run a command to its end and return what it prints.
+def warren(settings: Settings, *arguments: str) -> None:
+    """Run a command that looks into the store, here, so that it sees the terminal that there is.
 
     Raises:
         DaemonFailed: it ended with another exit code than 0.
     """
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "warren", *arguments],
-        env=variables(settings),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_READY_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise DaemonFailed(f"`warren {' '.join(arguments)}` ended with {done.returncode}: {done.stderr or done.stdout}")
-    return done.stdout
+    console.print(f"$ warren {' '.join(arguments)}", markup=False)
+    where = ("--url", settings.url, "--namespace", settings.namespace, "--store", settings.store)
+    if code := run([*arguments, *where]):
+        raise DaemonFailed(f"`warren {' '.join(arguments)}` ended with {code}")
+    console.print()
 
 
 def until(condition: Callable[[], T], what: str, *watched: Daemon, seconds: float = 60.0) -> T:
