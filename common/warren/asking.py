@@ -102,8 +102,10 @@ class Asker:
             new.clear()
             waiting = asyncio.ensure_future(new.wait())
             ends: list[asyncio.Future[Any]] = [waiting, self._connection.lost]
-            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            try:
+                await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
             if self._connection.lost.done():
                 raise ConnectionLost(self._connection.lost.result())
 

@@ -15,6 +15,7 @@ from warren.amqp import memory
 from warren.amqp.seam import Connection, Delivery, Message, Settle
 from warren.conductor.duty import Conducting
 from warren.conductor.metrics import ConductorMetrics
+from warren.conductor.sweeping import OVERDUE_SECONDS
 from warren.dead_letter import Evidence
 from warren.events import Event
 from warren.job import Job
@@ -75,13 +76,15 @@ class Stage:
         await self.hands.consume(names.queue("default"), self._take, prefetch=1000)
         await self.hands.consume("replies", self._hear, no_ack=True)
 
-    async def lead(self) -> None:
+    async def lead(self, overdue_seconds: float = OVERDUE_SECONDS) -> None:
         """Begin to conduct, as a scheduler that has just become the leader."""
         registry = CollectorRegistry()
         metrics = ConductorMetrics(registry)
         self.service = Service("scheduler", self.settings, registry, self.events.append, metrics)
         self.leading = await self.service.connect("leading")
-        self.life = await Conducting(self.service, self.database, metrics).start(self.leading)
+        self.life = await Conducting(self.service, self.database, metrics, overdue_seconds=overdue_seconds).start(
+            self.leading
+        )
 
     async def crash(self) -> None:
         """End it wherever it is; nothing is finished, what was not acked comes again."""

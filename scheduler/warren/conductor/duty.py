@@ -5,7 +5,7 @@ from warren.amqp.seam import Connection
 from warren.conductor.conductor import Conductor
 from warren.conductor.ledger import Ledger
 from warren.conductor.metrics import ConductorMetrics
-from warren.conductor.sweeping import Sweeper
+from warren.conductor.sweeping import OVERDUE_SECONDS, Sweeper
 from warren.declaring import declare_each
 from warren.rebuilding import Life
 from warren.scheduler.duties import Running
@@ -21,9 +21,18 @@ class Conducting:
         service: whose settings, events and store thread are used.
         database: the store, with its tables when this starts.
         metrics: of workflows.
+        overdue_seconds: after which a node's result may have been lost.
     """
 
-    def __init__(self, service: Service, database: Database, metrics: ConductorMetrics) -> None:
+    def __init__(
+        self,
+        service: Service,
+        database: Database,
+        metrics: ConductorMetrics,
+        *,
+        overdue_seconds: float = OVERDUE_SECONDS,
+    ) -> None:
+        self._overdue_seconds = overdue_seconds
         self._service = service
         self._database = database
         self._metrics = metrics
@@ -39,7 +48,8 @@ class Conducting:
                 await declare_each(consuming, *items, who="scheduler")
             ledger = Ledger(self._database, service.settings.payload_limit)
             conductor = Conductor(service, ledger, consuming, leading, self._metrics.behind)
-            sweeper = Sweeper(service, ledger, conductor, consuming, self._metrics.count)
+            count, overdue = self._metrics.count, self._overdue_seconds
+            sweeper = Sweeper(service, ledger, conductor, consuming, count, overdue_seconds=overdue)
             lives.add(Running(conductor.work(), "moving workflows"))
             lives.add(Running(sweeper.work(), "sweeping workflows"))
             return lives
