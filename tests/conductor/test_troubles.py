@@ -272,7 +272,11 @@ def test_a_result_that_never_came_is_found_in_the_stream(database: Database) -> 
         await on.crash()
         await on.lead(overdue_seconds=-1.0)
         assert (await on.answer("w1")).state is JobState.DONE
-        assert any(event.found == 1 for event in on.events if isinstance(event, WorkflowsSwept))
+
+        async def swept() -> bool:
+            return any(event.found == 1 for event in on.events if isinstance(event, WorkflowsSwept))
+
+        await eventually_async(swept)
         assert bytes(next(one for one in on.ran if one.node == "b").body.args[0]) == b"4"
 
     act(database, scene)
