@@ -6,6 +6,7 @@ import pytest
 from examples.etl import demo as etl
 from examples.housekeeping import demo as housekeeping
 from examples.pi import demo as pi
+from examples.squares import demo as squares
 from examples.stage.daemons import guarded
 from examples.thumbnails import demo as thumbnails
 from tests.support import Broker
@@ -49,3 +50,9 @@ def test_a_workflow_does_without_a_branch_that_failed_or_is_retried_with_it(run:
     printed = run(etl.main)
     assert "ok: what needs the rates alone was skipped" in printed
     assert "ok: what was done ran once in each workflow" in printed
+
+
+def test_squares_are_summed_in_a_tree(run: Callable[..., str]) -> None:
+    printed = run(lambda: squares.main(20_000))
+    assert "ok: the sum of the squares is right" in printed
+    assert "ok: the producer's memory stayed flat" in printed
