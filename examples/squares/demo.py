@@ -19,7 +19,7 @@ from examples.stage.telling import console, progress, verdict
 
 from warren.producer import Producer
 
-ITEMS, CHUNK, PROCESSES = 1_000_000, 2_000, 2
+ITEMS, CHUNK, PROCESSES = 1_000_000, 5_000, 2
 MAY_GROW_MIB = 64
 _WARM = 1_000
 _SECONDS = 600.0
