@@ -27,7 +27,7 @@ from warren.settings import Settings
 from warren.states import JobState
 from warren.store import workflows as store
 from warren.store.database import Database
-from warren.store.workflows import Stored
+from warren.store.workflows import Entry, Stored
 from warren.topology import WORKFLOWS, Names
 from warren.workflow import messages
 from warren.workflow.graph import Definition
@@ -106,6 +106,11 @@ class Stage:
     def stored(self, workflow: str) -> Stored | None:
         with self.database.read() as connection:
             return store.find(connection, workflow)
+
+    def undone(self) -> list[Entry]:
+        """What is noted and not struck out yet."""
+        with self.database.read() as connection:
+            return store.to_do(connection)
 
     async def ended(self, workflow: str) -> Stored:
         """Wait until a workflow has ended, and return it."""

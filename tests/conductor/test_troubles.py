@@ -268,6 +268,7 @@ def test_a_result_that_never_came_is_found_in_the_stream(database: Database) -> 
         told = Result(one.id, one.task, one.queue, JobState.DONE, 1, time.time(), value=msgspec.Raw(b"4"))
         message, _ = result.to_message(told, one)
         await on.hands.publish(message, on.names.results, result.NOBODY, mandatory=False)
+        await eventually_async(lambda: asyncio.sleep(0, on.undone() == []))
         on.held = None  # and nobody does the job again
         await on.crash()
         await on.lead(overdue_seconds=-1.0)
