@@ -215,6 +215,23 @@ def test_resuming_makes_nothing_up_and_waits_for_nobody(database: Database, sche
     assert states(schedules) == [FireState.FORGOTTEN, FireState.CLAIMED]
 
 
+def test_resuming_begins_anew_where_the_clock_had_been_far_ahead(
+    database: Database, schedules: Schedules, clock: Clock
+) -> None:
+    schedules.add(schedule())
+    look(database, BEGIN + 10)
+    look(database, BEGIN + 10_000)
+    assert look(database, BEGIN + 30).wake_at == BEGIN + 10_010
+    schedules.pause("tick")
+    clock.now = BEGIN + 5
+    schedules.resume("tick")
+    look(database, BEGIN + 10)
+    assert look(database, BEGIN + 20).wake_at == BEGIN + 30
+    dues = [fire.due - BEGIN for fire in schedules.fired("tick", 100)]
+    assert dues.count(10) == 1, "what has fired does not fire again"
+    assert 20 in dues
+
+
 def test_run_fires_once_more_also_while_paused(database: Database, schedules: Schedules, clock: Clock) -> None:
     schedules.add(schedule())
     schedules.pause("tick")

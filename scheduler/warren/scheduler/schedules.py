@@ -113,7 +113,8 @@ class Schedules:
         with self._changing() as connection:
             there = self._get(connection, name)
             if there.paused:
-                store.put(connection, asleep_until(replace(there, paused=False), now))
+                # Also back to before the last due time, where that came from a clock that was wrong: what fired is there.
+                store.put(connection, asleep_until(replace(there, paused=False, last_due=0.0), now))
                 store.forget_open(connection, name, now)
         return there.paused
 
