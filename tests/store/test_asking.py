@@ -21,7 +21,7 @@ from warren.store.searching import index_texts
 from warren.store.upkeep import retain, ripen
 
 NOW = 2_000.0
-JOBS = 240
+JOBS = 180
 STATES = [*JobState, JobState.DONE, JobState.DEAD]
 TEXTS = ["file-1", "straße", 'a"b', "100%", "under_score", "back\\slash"]
 
@@ -43,7 +43,7 @@ def facts_of(number: int) -> list[Fact]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """240 jobs, of which the texts of half are indexed, some of them before they ended."""
+    """180 jobs, of which the texts of half are indexed, some of them before they ended."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'warren.db'}"
     else:
@@ -54,9 +54,9 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     told = [facts_of(number) for number in range(JOBS)]
     with database.write() as connection:
         record(connection, [each[0] for each in told], NOW - 200)
-        index_texts(connection, NOW, limit=60)
+        index_texts(connection, NOW, limit=45)
         record(connection, [fact for each in told for fact in each], NOW - 200)
-        index_texts(connection, NOW, limit=60)
+        index_texts(connection, NOW, limit=45)
     yield database
     database.close()
 
@@ -98,7 +98,7 @@ OTHERS = [
 ]
 
 
-def everything(database: Database, wanted: Filter, limit: int = 17) -> list[str]:
+def everything(database: Database, wanted: Filter, limit: int = 29) -> list[str]:
     """Return all jobs of a filter, page by page."""
     found: list[str] = []
     after: Cursor | None = None

@@ -116,11 +116,11 @@ items = Table(
 dropped = Table(
     "warren_dropped",
     metadata,
-    Column("id", LargeBinary, primary_key=True),
-    Column("at", Double, nullable=False, index=True),
-    sqlite_with_rowid=False,
+    Column("seq", _SEQUENCE, primary_key=True),
+    Column("id", LargeBinary, nullable=False, unique=True),
+    Column("at", Double, nullable=False),
 )
-"""Jobs that were here until the retention dropped them; of a UUID the 16 bytes."""
+"""Jobs that were here until the retention dropped them, in that order; of a UUID the 16 bytes."""
 
 places = Table(
     "warren_places",

@@ -53,21 +53,24 @@ def _drop(bulk: Bulk, ids: Sequence[str], now: float) -> None:
     bulk.delete_in(jobs.name, "seq", [job.seq for job in known.values()])
     bulk.delete_in(attempts.name, "job", ids)
     bulk.delete_in(items.name, "job", ids)
-    bulk.insert(dropped.name, dropped.columns.keys(), [(key(job_id), now) for job_id in ids], once=True)
+    bulk.insert(dropped.name, ("id", "at"), [(key(job_id), now) for job_id in ids], once=True)
 
 
 def _forget_traces(connection: Connection, now: float, *, age: float, keep: int, batch: int) -> None:
-    """Traces are never more than ten times what is kept: of each new one an old one goes, two while there are too many."""
-    oldest = select(dropped.c.id).order_by(dropped.c.at)
+    """Traces are never more than ten times what is kept: of each new one an old one goes, two while there are too many.
+
+    They are numbered as they come and go in that order, so the first and the last number tell how many there are.
+    """
+    first, last = (connection.execute(select(end(dropped.c.seq))).scalar_one() for end in (func.min, func.max))
+    if first is None:
+        return
+    over = last + 1 - first - keep * TRACES if keep else 0
+    below = first + max(0, min(over, 2 * batch))
     if age:
-        aged = oldest.where(dropped.c.at < now - age * (TRACES - 1)).limit(batch)
-        connection.execute(delete(dropped).where(dropped.c.id.in_(aged.scalar_subquery())))
-    if keep:
-        newest = select(dropped.c.at).order_by(dropped.c.at.desc()).offset(keep * TRACES).limit(1)
-        limit = connection.execute(newest).scalar_one_or_none()
-        if limit is not None:
-            over = oldest.where(dropped.c.at <= limit).limit(2 * batch)
-            connection.execute(delete(dropped).where(dropped.c.id.in_(over.scalar_subquery())))
+        oldest = connection.execute(select(dropped.c.seq, dropped.c.at).order_by(dropped.c.seq).limit(batch))
+        aged = [seq for seq, at in oldest if at < now - age * (TRACES - 1)]
+        below = max(below, *(seq + 1 for seq in aged)) if aged else below
+    connection.execute(delete(dropped).where(dropped.c.seq < below))
 
 
 def ripen(connection: Connection, now: float, batch: int = 1_000) -> int:

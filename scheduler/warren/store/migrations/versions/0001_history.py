@@ -143,12 +143,12 @@ def _places() -> None:
     )
     op.create_table(
         "warren_dropped",
+        sa.Column("seq", SEQUENCE, nullable=False),
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_warren_dropped"),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("seq", name="pk_warren_dropped"),
+        sa.UniqueConstraint("id", name="uq_warren_dropped_id"),
     )
-    op.create_index("ix_warren_dropped_at", "warren_dropped", ["at"])
 
 
 def _texts() -> None:
