@@ -65,6 +65,18 @@ def one_way(_system: Any, number: int) -> dict[str, float]:
     return {"p50 ms": percentile(took[_WARM:], 50) * 1000, "p99 ms": percentile(took[_WARM:], 99) * 1000}
 
 
+def reduced(system: Any, items: int, chunk: int) -> dict[str, float]:
+    """Fan trivial items out and have their results summed in a tree by a scheduler (Warren)."""
+    from benchmarks.jobs.for_warren import square, total
+
+    system.producer.map_reduce(square, range(100), reduce=total, chunk=10).result(_WAIT_SECONDS)
+    own, started = time.process_time(), time.perf_counter()
+    found = system.producer.map_reduce(square, range(items), reduce=total, chunk=chunk).result(_WAIT_SECONDS)
+    seconds, used = time.perf_counter() - started, time.process_time() - own
+    assert found == sum(number * number for number in range(items))
+    return {"items/s": items / seconds, "producer µs": used / items * 1e6}
+
+
 def mapped(system: Any, items: int, chunk: int) -> dict[str, float]:
     """Fan trivial items out and collect all results, in order (Warren)."""
     from benchmarks.jobs.for_warren import square

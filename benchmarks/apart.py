@@ -119,7 +119,18 @@ def steadily(system: Any, job: str, payload: str, number: int, per_second: float
 
 VERBS: dict[str, Callable[..., dict[str, float]]] = {
     verb.__name__: verb
-    for verb in (one, warm, singly, in_batches, at_once, steadily, answers.round_trips, answers.one_way, answers.mapped)
+    for verb in (
+        one,
+        warm,
+        singly,
+        in_batches,
+        at_once,
+        steadily,
+        answers.round_trips,
+        answers.one_way,
+        answers.mapped,
+        answers.reduced,
+    )
 }
 
 

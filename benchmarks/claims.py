@@ -142,6 +142,12 @@ CLAIMS = (
         unit="s",
     ),
     Claim("fan-out", 100_000, lambda book: book.get("fan-out", "warren", "items/s"), unit="items/s"),
+    Claim(
+        "map and reduce in a tree",
+        100_000,
+        lambda book: book.get("fan-out", "warren, reduced", "items/s"),
+        unit="items/s",
+    ),
     Claim("memory, idle / celery prefork", 1, against("memory", "MB", "celery"), at_most=True),
     Claim("memory, growth with jobs queued", 2, growth("queued"), at_most=True, unit="MB"),
     Claim("memory, growth with jobs delayed", 2, growth("delayed"), at_most=True, unit="MB"),

@@ -12,6 +12,7 @@ from benchmarks.marks import counted
 from benchmarks.processes import CpuReading, cpu_of, ended, own_pss, pss, tree
 from benchmarks.site import Site
 from benchmarks.systems.registry import system
+from benchmarks.systems.warren import Warren
 from benchmarks.waiting import POLL_SECONDS, NotInTime, wait_until
 
 _START_SECONDS = 60.0
@@ -77,6 +78,20 @@ def running(name: str, site: Site) -> Iterator[Worker]:
     ):
         try:
             yield Worker(site, process, log)
+        finally:
+            _kill(process)
+
+
+@contextmanager
+def conducting(site: Site) -> Iterator[int]:
+    """Warren's scheduler, which has been started; its process id."""
+    command = Warren(site).scheduler()
+    with (
+        (Path(site.folder) / "scheduler.log").open("wb") as out,
+        subprocess.Popen(command.argv, env=command.environ, stdout=out, stderr=out) as process,
+    ):
+        try:
+            yield process.pid
         finally:
             _kill(process)
 

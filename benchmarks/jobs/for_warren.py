@@ -38,4 +38,9 @@ def square(number: int) -> int:
     return work.square(number)
 
 
+@task
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
 delayed = nothing.options(delay=3600)

@@ -33,6 +33,11 @@ class Warren:
         argv = module("warren", "worker", "benchmarks.jobs.for_warren", *_QUIET, *names, *flags)
         return Command(argv, self._site.environ())
 
+    def scheduler(self) -> Command:
+        names = ("--url", self._site.url, "--namespace", self._site.space)
+        store = ("--store", f"sqlite:///{self._site.folder}/store.db")
+        return Command(module("warren", "scheduler", *_QUIET, *names, *store), self._site.environ())
+
     def queue(self) -> str:
         from warren.topology import Names
 
