@@ -70,6 +70,7 @@ def wait_for_more(database: Database, more: int) -> None:
     eventually(lambda: len(fired(database)) >= before + more, message=f"{more} more fires")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store_url", ["sqlite", "postgresql"] if SECONDS else ["sqlite"], indirect=True)
 def test_every_due_time_fires_once_whatever_happens_to_the_leader(
     broker: Broker, namespace: str, store_url: str, tmp_path: Path
