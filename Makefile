@@ -8,7 +8,7 @@ BENCH_STAMP := .venv/installed-bench
 WORKERS := 3
 PYTHONS := python3.13 python3.12 python3.11 python3
 
-.PHONY: demo test check fix soak bench bench-history bench-smoke clean help
+.PHONY: demo test check fix soak bench bench-history bench-recorder bench-smoke clean help
 
 help:
 	@echo 'make demo    count words over the standard library, with failures injected'
@@ -18,6 +18,7 @@ help:
 	@echo 'make fix     repair what the linter and the formatter can'
 	@echo 'make bench   measure speed beside Celery, Dramatiq and Taskiq; ARGS="--only drain --runs 1"'
 	@echo 'make bench-history   what a question to the history of 1,000,000 jobs takes; ARGS="--jobs 100000"'
+	@echo 'make bench-recorder   how fast a recorder writes a backlog; ARGS="--jobs 50000 --store postgresql://…"'
 	@echo 'make clean   remove what was made here'
 
 demo: $(STAMP)
@@ -48,6 +49,9 @@ bench-history: $(STAMP)
 bench-smoke: $(BENCH_STAMP)
 	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks --smoke $(ARGS)
 	$(PYTHON) -m benchmarks.history --jobs 2000
+
+bench-recorder: $(STAMP)
+	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks.recording $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
