@@ -179,12 +179,13 @@ class Scene:
                 start_new_session=True,
             )
         self.running.append((program, log))
+        daemons = 3 if "warren up" in text else 1
 
         def ready() -> bool:
             if program.poll() is not None:
                 self.running.pop()
             assert program.returncode is None, f"`{text}` ended with {program.returncode}:\n{log.read_text()}"
-            return bool(_READY.search(log.read_text()))
+            return len(_READY.findall(log.read_text())) >= daemons
 
         eventually(ready, timeout=30.0, message=f"`{text}` is ready")
 
