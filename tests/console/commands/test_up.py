@@ -11,7 +11,10 @@ import pytest
 from tests.console.executable import JOBS, Warren
 from tests.support import eventually
 
+from warren.console.commands import up
+from warren.console.parts import Ended, Part
 from warren.console.private_guard import processes_of
+from warren.settings import Settings
 
 pytestmark = pytest.mark.broker
 
@@ -111,3 +114,31 @@ def test_without_one_a_private_broker_runs_and_goes_with_it_and_keeps_its_jobs(t
         assert warren.ok("result", kept, "--wait", "60", "--url", url) == "3\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("installed", "alone", "kinds"),
+    [
+        (True, False, ["scheduler", "worker", "recorder"]),
+        (True, True, ["worker"]),
+        (False, False, ["worker"]),
+    ],
+)
+def test_who_runs_in_which_order_they_stop_and_on_which_ports(
+    installed: bool, alone: bool, kinds: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the libraries of the extra a worker runs alone, and a line says how to have the rest."""
+    ran: list[Part] = []
+
+    async def keep(parts: list[Part], *_: object) -> Ended:
+        ran.extend(parts)
+        return Ended(3)
+
+    monkeypatch.setattr(up, "keep", keep)
+    monkeypatch.setattr(up, "libraries_are_installed", lambda: installed)
+    assert up._serve(("m",), Settings(grace_period=7.0), alone=alone, as_json=False) == 3
+    assert [part.kind for part in ran] == kinds
+    ports = {part.kind: part.environ["WARREN_HTTP_PORT"] for part in ran}
+    assert ports == {kind: {"worker": "9464", "recorder": "9465", "scheduler": "9466"}[kind] for kind in kinds}
+    assert [part.stop_seconds > 7 + 10 for part in ran if part.kind == "worker"] == [True]
+    assert ("pip install 'warren[store]'" in capsys.readouterr().err) is (not installed)
