@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tests.conductor.playing import play
 from tests.faults.schedulers import SchedulerProcess, leader
 from tests.faults.workers import running_worker, written
-from tests.support import Broker
+from tests.support import Broker, eventually
 from tests.workflows import Scenario, scenario
 
 from warren import topology
@@ -137,11 +137,14 @@ class Fleet:
 
     async def kill_leaders(self) -> None:
         while True:
-            await asyncio.sleep(self.rng.uniform(0.2, 2.0))
             await asyncio.to_thread(self._kill_leader)
 
     def _kill_leader(self) -> None:
+        """Now and then when it has only just begun; mostly when it has had some time, or on a busy machine none would do anything."""
         found = leader(self.running)
+        if self.rng.random() < 0.8:
+            eventually(lambda: found.lines("broker connected"), message="the leader has begun")
+            time.sleep(self.rng.uniform(0.2, 2.0))
         found.kill()
         self.running.remove(found)
         self.killed += 1
