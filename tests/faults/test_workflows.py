@@ -15,6 +15,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.conductor.playing import play
+from tests.console.executable import Warren
+from tests.docs.documents import ROOT, table
+from tests.faults import workflow_jobs
 from tests.faults.schedulers import SchedulerProcess, leader
 from tests.faults.workers import running_worker, written
 from tests.support import Broker, eventually
@@ -24,12 +27,14 @@ from warren import topology
 from warren.amqp.engines import connect_any
 from warren.amqp.seam import Connection, Delivery, Settle
 from warren.conductor.conductor import TOGETHER
+from warren.errors import JobCancelled
+from warren.producer import Producer
 from warren.states import JobState
 from warren.store import workflows as store
 from warren.store.database import Database
 from warren.store.workflows import Stored
 from warren.topology import WORKFLOW_JOB, WORKFLOWS, Binding, Names, Queue
-from warren.workflow import messages
+from warren.workflow import Workflow, messages
 from warren.workflow.graph import Definition, Node, job_id
 from warren.workflow.machine import Progress
 from warren.workflow.messages import Request, Submit
@@ -40,6 +45,7 @@ WORKFLOWS_RUN = int(os.environ.get("WARREN_TEST_WORKFLOWS", "0"))
 AT_ONCE = 50
 JOBS = "tests.faults.workflow_jobs"
 COPY = "copy"
+CANCELLING = ROOT / "docs/how-to/cancelling.md"
 
 
 @dataclass
@@ -219,3 +225,42 @@ def _check(database: Database, plans: Sequence[Scenario], log: Path, killed: int
     )
     # A leader that dies after a job was confirmed and before that is noted has it published again, under the same id.
     assert twice <= killed * TOGETHER
+
+
+# --- cancelling, and retrying what was cancelled --------------------------------------------------------------------
+
+
+def test_a_cancelled_workflow_ends_as_the_table_says_and_can_be_retried(
+    broker: Broker, namespace: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    logs = {name: tmp_path / name for name in ("done", "running", "queued", "waiting for another")}
+
+    def began(name: str) -> int:
+        return len(logs[name].read_text().splitlines()) if logs[name].exists() else 0
+
+    flow = Workflow("cancelled")
+    done = flow.step("done").add(workflow_jobs.begin, str(logs["done"]))
+    flow.step("running", after=[done]).add(workflow_jobs.linger, str(logs["running"]))
+    nobody = workflow_jobs.begin.options(queue="nobody")
+    queued = flow.step("queued", after=[done]).add(nobody, str(logs["queued"]))
+    flow.step("another", after=[queued]).add(workflow_jobs.begin, str(logs["waiting for another"]))
+    warren = Warren(url=broker.url, namespace=namespace, store=sqlite_url)
+    with (
+        SchedulerProcess(broker, namespace, sqlite_url, tmp_path / "scheduler.log") as scheduler,
+        running_worker(broker.url, namespace, tmp_path, JOBS, processes=1) as worker,
+        Producer(url=broker.url, namespace=namespace, publish_timeout=60) as producer,
+    ):
+        scheduler.wait_for("ready")
+        handle = producer.start(flow)
+        eventually(lambda: began("running"), message="the job runs")
+        warren.ok("workflows", "cancel", handle.id, "--reason", "enough", "--wait", "60")
+        with pytest.raises(JobCancelled, match="enough"):
+            handle.result(60)
+        nodes = {node["name"]: node["state"] for node in warren.json("workflows", "show", handle.id)["nodes"]}
+        nodes["waiting for another"] = nodes.pop("another")
+        runs = {name: "once" if began(name) else "never" for name in logs}
+        assert [[name, f"`{nodes[name]}`", runs[name]] for name in logs] == table(CANCELLING, "the node is")
+        assert "3 nodes to go" in warren.ok("workflows", "retry", handle.id, "--wait", "60")
+        eventually(lambda: began("running") == 2, message="it runs again")
+        assert (began("done"), began("queued")) == (1, 0)
+        worker.kill()

@@ -2,12 +2,31 @@
 
 import json
 import os
+import time
+from pathlib import Path
 
 from warren import context
 from warren.context import Cancel, Fail, RetryLater
 from warren.retry import Retry
 from warren.task import task
 from warren.workflow.graph import job_id
+
+
+@task
+def linger(log: str) -> str:
+    """Begin, and end only when told to."""
+    with Path(log).open("a") as file:
+        file.write("began\n")
+    time.sleep(600)
+    return "ended by itself"
+
+
+@task
+def begin(log: str) -> str:
+    """Begin, and be done."""
+    with Path(log).open("a") as file:
+        file.write("began\n")
+    return log
 
 
 @task(retry=Retry(attempts=1))
