@@ -167,7 +167,7 @@ def stores(kinds: tuple[str, ...]) -> Iterator[dict[str, str]]:
 @click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database.")
 def main(jobs: int, only: str | None) -> None:
     """Fill a store of each kind and ask it everything; it never fails over a figure."""
-    results: dict[str, dict[str, Timing]] = {}
+    over: list[str] = []
     with stores((only,) if only else ("sqlite", "postgresql")) as urls:
         for kind, url in urls.items():
             database = Database(url)
@@ -177,19 +177,20 @@ def main(jobs: int, only: str | None) -> None:
                 f"{kind}: recorded {recorded:,.0f} jobs/s, of three facts each; texts indexed {indexed:,.0f} jobs/s"
             )
             _settle(database)
-            results[kind] = ask(database, jobs)
+            results = ask(database, jobs)
             database.close()
-    table = Table(title=f"ms for 50 of {jobs:,} jobs: median (worst) of {_ASKED} first and {_ASKED} second pages")
-    for heading in ("question", "jobs", *results):
-        table.add_column(heading, justify="left" if heading == "question" else "right")
-    for name, timing in next(iter(results.values())).items():
-        cells = [f"{each[name].middle:.1f} ({each[name].worst:.1f})" for each in results.values()]
-        table.add_row(name, str(timing.jobs), *cells)
-    Console(width=120).print(table)
-    over = [
-        f"{kind}: {name}" for kind, all_ in results.items() for name, each in all_.items() if each.middle > LIMIT_MS
-    ]
+            _print(kind, jobs, results)
+            over += [f"{kind}: {name}" for name, each in results.items() if each.middle > LIMIT_MS]
     click.echo(f"over {LIMIT_MS:g} ms: {', '.join(over) or 'none'}")
+
+
+def _print(kind: str, jobs: int, results: dict[str, Timing]) -> None:
+    table = Table(title=f"{kind}: ms for 50 of {jobs:,} jobs, {_ASKED} first and {_ASKED} second pages")
+    for heading in ("question", "jobs", "median", "worst"):
+        table.add_column(heading, justify="left" if heading == "question" else "right")
+    for name, timing in results.items():
+        table.add_row(name, str(timing.jobs), f"{timing.middle:.1f}", f"{timing.worst:.1f}")
+    Console(width=120).print(table)
 
 
 def _settle(database: Database) -> None:

@@ -84,6 +84,8 @@ def _from_history(settings: Settings, job_id: str, late: ResultTimeout | None) -
         raise ResultExpired(job_id, f"{clock(known.at)} UTC")
     found = as_result(known)
     if found is not None:
+        if known.record.ended and not known.record.ended.value and found.state == JobState.DONE and not known.items:
+            say(f"note: job {job_id} is done, and published no result")
         return found
     if known.record.ended is None:
         raise NoResultYet(job_id, known.record.state(time.time()))
