@@ -1,14 +1,14 @@
 """What happens to jobs here, told to whoever keeps history: coalesced, off the jobs' path, and only while somebody keeps it.
 
-Whether anybody does is found out by a message that must be routed, every few seconds. Until one was taken nothing is kept but
-the ends that nobody else tells, for as long: whoever begins to keep history then misses none. What is told by a result is not
-told again: of a short job nothing is.
+Whether anybody does is found out by a message that must be routed and says nothing, every few seconds. Until one was taken
+nothing is kept but the ends that nobody else tells, for as long: whoever begins to keep history then misses none. What is told
+by a result is not told again: of a short job nothing is.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from warren.amqp.seam import AmqpError, ChannelRefused, Connection, Returned
 from warren.clock import Clock
@@ -24,6 +24,8 @@ _MOST_KEPT = 20_000
 """While the broker is away; the oldest are forgotten first."""
 _LAST_WORDS_SECONDS = 1.0
 _KEY = "jobs"
+_DETAIL = 1_000
+_Job = JobStarted | JobProgress | JobEnded | JobRefused | JobInterrupted | JobLost
 
 
 class _Said(TypedDict):
@@ -33,6 +35,10 @@ class _Said(TypedDict):
     attempt: int
     replays: int
     at: float
+
+
+_Kept = tuple[Callable[[Any, _Said], AnyNews], _Job, float]
+"""How news are made of an event, when they are told; the event, and when it was."""
 
 
 class Bulletins:
@@ -50,7 +56,7 @@ class Bulletins:
         self._outlet = outlet
         self._exchange = exchange
         self._clock = clock
-        self._kept: dict[tuple[str, str, int, int], AnyNews] = {}
+        self._kept: dict[tuple[str, str, int, int], _Kept] = {}
         self._number = 0
         self._heard = True
         """Whether somebody keeps history; until it is known, as if."""
@@ -58,7 +64,7 @@ class Bulletins:
         self._known: Connection | None = None
         """The connection on which the exchange was found."""
         self._denied = False
-        self._ends: dict[type, Callable[[Event], None]] = {JobEnded: self._ended, JobRefused: self._refused}
+        self._ends: dict[type, Callable[[Any], None]] = {JobEnded: self._ended, JobRefused: self._refused}
         self._all = self._ends | {
             JobStarted: self._started,
             JobProgress: self._progress,
@@ -95,8 +101,8 @@ class Bulletins:
             if self._denied or not await self._is_there(connection):
                 self._forget()
                 return
-            told = dict(list(self._kept.items())[:_MOST_AT_ONCE])
-            message = to_message(self._worker, tuple(told.values()), self._clock())
+            told = dict(list(self._kept.items())[:_MOST_AT_ONCE]) if self._heard else {}
+            message = to_message(self._worker, [_news(each) for each in told.values()], self._clock())
             confirm = connection.publish(message, self._exchange.name, _KEY, mandatory=True)
             confirm.add_done_callback(_look_at_error)
             await asyncio.wait([confirm])
@@ -109,8 +115,8 @@ class Bulletins:
             pass
         else:
             self._heard = True
-            for key, news in told.items():
-                if self._kept.get(key) is news:
+            for key, each in told.items():
+                if self._kept.get(key) is each:
                     del self._kept[key]
 
     def _forget(self) -> None:
@@ -126,64 +132,77 @@ class Bulletins:
                     self._known = connection
         return connection is self._known
 
-    def _keep(self, kind: str, news: AnyNews) -> None:
-        self._kept[(kind, news.id, news.replays, news.attempt)] = news
-        if len(self._kept) >= _MOST_AT_ONCE:
+    def _keep(self, kind: str, event: _Job, make: Callable[[Any, _Said], AnyNews]) -> None:
+        self._kept[(kind, event.job_id, event.replays, event.attempt)] = make, event, self._clock()
+        if len(self._kept) >= _MOST_AT_ONCE and self._heard:
             self._full.set()
         if len(self._kept) > _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
 
-    def _started(self, event: Event) -> None:
-        assert isinstance(event, JobStarted)
-        self._keep("started", Began(**self._said(event)))
+    def _started(self, event: JobStarted) -> None:
+        self._keep("started", event, _began)
 
-    def _progress(self, event: Event) -> None:
-        assert isinstance(event, JobProgress)
-        # Of several in one moment the last is kept.
-        self._keep("progress", Reached(**self._said(event), done=event.done, total=event.total))
+    def _progress(self, event: JobProgress) -> None:
+        self._keep("progress", event, _reached)  # of several in one moment the last is kept
 
-    def _ended(self, event: Event) -> None:
-        assert isinstance(event, JobEnded)
+    def _ended(self, event: JobEnded) -> None:
         if self._kept:
             self._kept.pop(("started", event.job_id, event.replays, event.attempt), None)
             self._kept.pop(("progress", event.job_id, event.replays, event.attempt), None)
-        if event.delay is None and event.has_result:
-            return
-        outcome, seconds = event.outcome, event.seconds
-        self._keep(
-            "ended",
-            Finished(
-                **self._said(event), outcome=outcome, seconds=seconds, detail=event.detail[:1000], retry_in=event.delay
-            ),
-        )
+        if event.delay is not None or not event.has_result:
+            self._keep("ended", event, _finished)
 
-    def _refused(self, event: Event) -> None:
-        assert isinstance(event, JobRefused)
+    def _refused(self, event: JobRefused) -> None:
         if not event.has_result:
-            said = self._said(event)
-            self._keep("ended", Refused(**said, outcome=event.outcome, reason=event.reason, detail=event.detail[:1000]))
+            self._keep("ended", event, _refused)
 
-    def _interrupted(self, event: Event) -> None:
-        assert isinstance(event, JobInterrupted)
-        if self._kept.pop(("started", event.job_id, event.replays, event.attempt), None) is not None:
-            return  # taken back from a process that, as it turned out, had not begun it
+    def _interrupted(self, event: JobInterrupted) -> None:
+        if self._kept.pop(("started", event.job_id, event.replays, event.attempt), None) is None:
+            self._number += 1
+            self._keep(f"interrupted {self._number}", event, _gave_back)
+        # Else it was taken back from a process that, as it turned out, had not begun it.
+
+    def _lost(self, event: JobLost) -> None:
         self._number += 1
-        self._keep(f"interrupted {self._number}", Interrupted(**self._said(event)))
+        self._keep(f"lost {self._number}", event, _lost)
 
-    def _lost(self, event: Event) -> None:
-        assert isinstance(event, JobLost)
-        self._number += 1
-        self._keep(f"lost {self._number}", Lost(**self._said(event), crashes=event.crashes))
 
-    def _said(self, event: JobStarted | JobProgress | JobEnded | JobRefused | JobInterrupted | JobLost) -> _Said:
-        return {
-            "id": event.job_id,
-            "task": event.task,
-            "queue": event.queue,
-            "attempt": event.attempt,
-            "replays": event.replays,
-            "at": self._clock(),
-        }
+def _news(kept: _Kept) -> AnyNews:
+    make, event, at = kept
+    said: _Said = {
+        "id": event.job_id,
+        "task": event.task,
+        "queue": event.queue,
+        "attempt": event.attempt,
+        "replays": event.replays,
+        "at": at,
+    }
+    return make(event, said)
+
+
+def _began(_: JobStarted, said: _Said) -> AnyNews:
+    return Began(**said)
+
+
+def _reached(event: JobProgress, said: _Said) -> AnyNews:
+    return Reached(**said, done=event.done, total=event.total)
+
+
+def _finished(event: JobEnded, said: _Said) -> AnyNews:
+    outcome, seconds, detail = event.outcome, event.seconds, event.detail[:_DETAIL]
+    return Finished(**said, outcome=outcome, seconds=seconds, detail=detail, retry_in=event.delay)
+
+
+def _refused(event: JobRefused, said: _Said) -> AnyNews:
+    return Refused(**said, outcome=event.outcome, reason=event.reason, detail=event.detail[:_DETAIL])
+
+
+def _gave_back(_: JobInterrupted, said: _Said) -> AnyNews:
+    return Interrupted(**said)
+
+
+def _lost(event: JobLost, said: _Said) -> AnyNews:
+    return Lost(**said, crashes=event.crashes)
 
 
 def _look_at_error(confirm: "asyncio.Future[None]") -> None:
