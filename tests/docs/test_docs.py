@@ -10,7 +10,9 @@ from tests.docs.documents import ROOT, Block, anchors, blocks, documents, links,
 from tests.docs.scene import NOT_RUN, Scene, commands, not_run
 from tests.support import Broker
 
+from warren.console.permissions import least
 from warren.settings import load
+from warren.topology import Names
 
 RUN = ("python", "console", "bash", "sh")
 REFERENCE = ROOT / "docs/reference"
@@ -96,6 +98,11 @@ def test_the_metrics_table_is_that_of_the_code() -> None:
 def test_the_table_of_the_other_daemons_metrics_is_that_of_the_code() -> None:
     rows = tables.daemon_metrics()
     assert table(REFERENCE / "metrics.md", "metric of a daemon") == rows, tables.as_markdown(rows)
+
+
+def test_the_table_of_permissions_is_that_of_the_code() -> None:
+    said = [[cell.strip("`") for cell in row[1:]] for row in table(ROOT / "deploy/README.md", "user")]
+    assert said == [[rights.configure, rights.write, rights.read] for rights in least(Names())]
 
 
 def test_the_errors_table_names_every_error() -> None:
