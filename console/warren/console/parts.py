@@ -111,6 +111,7 @@ class Keeper:
 
     async def _live(self) -> int:
         """Run it once, to its end."""
+        self.failure = None
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "warren", self.part.kind, *self.part.arguments, "--json"),
