@@ -10,6 +10,7 @@ from tests.support import Broker, Management, eventually_async
 from warren import topology
 from warren.amqp.pika_engine import connect
 from warren.amqp.seam import Connection, Message
+from warren.errors import StartError
 from warren.events import Event
 from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded
 from warren.job import Body, Job, to_message
@@ -158,3 +159,9 @@ def test_whoever_was_overtaken_writes_nothing(database: Database) -> None:
     assert ledger.following() == 5
     ledger.record([other], 5, 9, 1.0)
     assert ledger.following() == 9
+
+
+def test_without_the_right_to_declare_a_stream_must_be_there(broker: Broker, namespace: str, sqlite_url: str) -> None:
+    settings = Settings(url=broker.url, namespace=namespace, store=sqlite_url, http_port=-1, declare=False)
+    with pytest.raises(StartError, match=f"there is no stream '{namespace}.history' to record from"):
+        Recorder(settings, lambda _: None).run()

@@ -19,7 +19,7 @@ from warren import telling, topology
 from warren.amqp.seam import Connection, ConnectionLost, Delivery
 from warren.clock import wall
 from warren.declaring import declare_each
-from warren.errors import StartError, StoreEmpty, StoreUnavailable
+from warren.errors import StartError, StoreEmpty, StoreUnavailable, TopologyMismatch
 from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, StoreBack
 from warren.events_schedules import StoreAway
 from warren.recorder.backlog import backlog
@@ -35,7 +35,7 @@ from warren.topology import Queue
 T = TypeVar("T")
 
 _MOMENT_SECONDS = 0.02
-_FIRST_SECONDS = 10.0
+_FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
 
@@ -106,13 +106,19 @@ class Recording:
 
     async def _declare(self, connection: Connection) -> None:
         """All that is copied, and where to: also what workers and producers of an earlier version have not declared."""
-        if not self._service.settings.declare:
-            return
         names = self._service.names
         stream, *bindings = backlog(names, self._limit)
         assert isinstance(stream, Queue)
+        there = await connection.exists(stream)
+        if not self._service.settings.declare:
+            if not there:
+                raise TopologyMismatch(
+                    f"there is no stream {stream.name!r} to record from, and declare = false: "
+                    "start `warren recorder` once as a user with the right to declare"
+                )
+            return
         # One that is there stays as large as it is: an operator may have made it so.
-        made = () if await connection.exists(stream) else (stream,)
+        made = () if there else (stream,)
         items = (*topology.base(names), *topology.delays(names), *made, *bindings)
         await declare_each(connection, *items, who="recorder")
 
