@@ -11,7 +11,7 @@ from tests.store.telling import fold
 from warren.errors import UsageError
 from warren.result import ItemFailure
 from warren.states import FINAL, JobState
-from warren.store import finding
+from warren.store import asking, finding
 from warren.store.asking import Cursor, Dropped, Filter, Whole, count, one, page
 from warren.store.database import Database
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, ItemsEnded, Started
@@ -64,6 +64,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(params=["read", "looked up"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts are found in both ways, whatever there is of them."""
+    monkeypatch.setattr(finding, "NEAR", 50)
     monkeypatch.setattr(finding, "FEW", 0 if request.param == "looked up" else 10_000)
 
 
@@ -118,7 +119,12 @@ def expected(wanted: Filter) -> list[str]:
 
 
 @pytest.mark.parametrize("states", STATE_SETS, ids=lambda states: "+".join(sorted(states)) or "any")
-def test_filters_and_their_combinations_find_what_they_say(filled: Database, states: frozenset[JobState]) -> None:
+@pytest.mark.parametrize("near", [0, 2_000], ids=["by steps", "at a glance"])
+def test_filters_and_their_combinations_find_what_they_say(
+    filled: Database, states: frozenset[JobState], near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "MANY", 0)
+    monkeypatch.setattr(asking, "GLANCE", near)
     for other in OTHERS:
         wanted = Filter(states=states, **other)  # type: ignore[arg-type]
         assert everything(filled, wanted) == expected(wanted), f"for {wanted}"
