@@ -38,7 +38,7 @@ class Bulk:
         It knows little of how many rows have a text, and would rather read all of both tables side by side, compiled and in parallel.
         """
         if not self.is_sqlite:
-            off = ("enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit")
+            off = ("enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_seqscan", "jit")
             settings = ", ".join(f"set_config('{name}', 'off', true)" for name in off)
             self.connection.exec_driver_sql(
                 f"SELECT {settings}, set_config('max_parallel_workers_per_gather', '0', true)"

@@ -11,7 +11,7 @@ from typing import Any
 from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.kinds import Kind, pairs
-from warren.store.searching import ERROR, INDEXED_LENGTH, SHORTEST, TEXTS, gram, grams, word
+from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, SHORTEST, TEXTS, gram, grams, word
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
@@ -151,7 +151,6 @@ def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None
 def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int) -> list[tuple[float, int]]:
     words = [gram(each) for each in _words(bulk, sought)]
     has_words = " AND t.grams && %s::int[]" if words else ""
-    has_words += " AND t.doc %% 2 = 0" if _has_no_error(sought) else ""
     text, patterns = _has_text(bulk, sought)
     # What the index found is only looked at again: in this form the planner takes it for as likely as not.
     likely = f"CASE WHEN {text} THEN TRUE ELSE FALSE END"
@@ -161,6 +160,7 @@ def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int
         f"WHERE t.grams @> %s::int[]{has_words} AND {which} AND {where} AND {likely} ORDER BY {order} DESC LIMIT {2 * limit}"
     )
     its = [gram(sought.workflow)] if sought.workflow and sought.workflow == "".join(sought.workflow.split()) else []
+    its += [gram(OF_ARGUMENTS)] if _has_no_error(sought) else []
     wanted = ([*its, *grams(sought.text)], *([words] if words else []))
     bulk.prefer_bitmaps(order != "t.doc")
     return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]

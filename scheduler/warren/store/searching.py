@@ -32,6 +32,8 @@ ERROR = (
     "ELSE coalesce(j.reason, '') || ' ' || coalesce(j.error_type, '') || ' ' || coalesce(j.error, '') END"
 )
 """What can be found of a job's error, in SQL; empty or blanks where there is none."""
+OF_ARGUMENTS = " arguments"
+"""A word that is no other's: it has a blank."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _OTHER = "~~~"
 _PRIME, _GRAM_BITS = 1_000_003, 30
@@ -85,7 +87,7 @@ def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
     else:
         # unnest flattens arrays of arrays: each travels as its text.
         rows = [
-            (number, f"{{{','.join(map(str, [*map(gram, code.split()), *grams(text)]))}}}")
+            (number, f"{{{','.join(map(str, [*map(gram, _marks(number, code)), *grams(text)]))}}}")
             for number, code, text in documents
         ]
         numbers, arrays = zip(*rows, strict=True) if rows else ((), ())
@@ -94,6 +96,11 @@ def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
             "ON CONFLICT (doc) DO UPDATE SET grams = excluded.grams",
             (list(numbers), list(arrays)),
         )
+
+
+def _marks(number: int, code: str) -> list[str]:
+    """The words of a document, and of arguments the one by which those who look for no error find them alone."""
+    return [*code.split(), *([] if number % 2 else [OF_ARGUMENTS])]
 
 
 def _rows(documents: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str, str]]:
