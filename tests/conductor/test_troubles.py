@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -33,6 +33,15 @@ CHAIN = Definition(
     "chain",
     {"a": Node("t:a"), "b": Node("t:b", args=NULL, after={"a": F}, inputs=(Input("a", (0,)),))},
 )
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> Iterator[Database]:
+    """On one kind of database: none of this is about the differences, and what is, is in `tests/store`."""
+    opened = Database(sqlite_url)
+    opened.migrate()
+    yield opened
+    opened.close()
 
 
 def act(database: Database, scene: Callable[[Stage], Awaitable[None]], **settings: Any) -> None:
