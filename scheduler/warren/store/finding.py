@@ -11,7 +11,7 @@ from typing import Any
 from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.kinds import Kind, pairs
-from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, SHORTEST, TEXTS, gram, grams, word
+from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, gram, grams, mark, word
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
@@ -116,8 +116,8 @@ def _look_up_sqlite(bulk: Bulk, sought: Sought, limit: int, before: int | None) 
     match = f"{'arguments' if _has_no_error(sought) else '{arguments error}'} : {_phrase(sought.text)}"
     if words := _words(bulk, sought):
         match += f" AND code : ({' OR '.join(map(_phrase, words))})"
-    if len(sought.workflow) >= SHORTEST and not sought.workflow.split()[1:]:
-        match += f" AND code : {_phrase(sought.workflow)}"
+    if sought.workflow:
+        match += f" AND code : {_phrase(mark(sought.workflow))}"
     where, values = _conditions(bulk, sought, None)
     # The join's order is ours: from the newest document on until there are enough. Two of them may be of one job.
     statement = (
@@ -159,7 +159,7 @@ def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int
         f"SELECT j.enqueued_at, j.seq FROM {TEXTS} t JOIN warren_jobs j ON j.seq = t.doc / 2 "
         f"WHERE t.grams @> %s::int[]{has_words} AND {which} AND {where} AND {likely} ORDER BY {order} DESC LIMIT {2 * limit}"
     )
-    its = [gram(sought.workflow)] if sought.workflow and sought.workflow == "".join(sought.workflow.split()) else []
+    its = [gram(mark(sought.workflow))] if sought.workflow else []
     its += [gram(OF_ARGUMENTS)] if _has_no_error(sought) else []
     wanted = ([*its, *grams(sought.text)], *([words] if words else []))
     bulk.prefer_bitmaps(order != "t.doc")

@@ -111,7 +111,12 @@ def _rows(documents: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str
 
 def words(pair: int, workflow: str) -> str:
     """Return the words of a job's documents: for its task and queue, and for its workflow if it has one."""
-    return f"{word(pair)} {''.join(workflow.split())}" if workflow else word(pair)
+    return f"{word(pair)} {mark(workflow)}" if workflow else word(pair)
+
+
+def mark(workflow: str) -> str:
+    """Return the word of a workflow: short, as ids of one time begin alike; that two have the same costs a look."""
+    return f"{zlib.crc32(workflow.encode()):08x}"
 
 
 def word(pair: int) -> str:
