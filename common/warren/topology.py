@@ -158,6 +158,10 @@ class HistoryNames:
         return f"{self.namespace}.copies"
 
     @property
+    def dead_copies(self) -> str:
+        return f"{self.namespace}.copies.dead"
+
+    @property
     def events(self) -> str:
         return f"{self.namespace}.events"
 
@@ -175,7 +179,10 @@ def base(names: Names) -> Iterator[Item]:
     yield events_exchange(names)
     yield Queue(names.dead, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES})
     yield Binding(names.dead, names.dead, "")
-    yield from copied(names, names.dead, names.dead, "")
+    # Schedulers want copies of dead letters, too; and their queues must not make a dead letter look kept that is not.
+    yield Exchange(names.history.dead_copies, "fanout")
+    yield Binding(names.history.dead_copies, names.history.copies, "", to_exchange=True)
+    yield from copied(names, names.dead, names.dead, "", names.history.dead_copies)
     yield Queue(names.results, RESULT_STREAM)
     yield Binding(names.results, names.results, "#")
     yield Exchange(names.control, "topic")
@@ -191,15 +198,22 @@ def events_exchange(names: Names) -> Exchange:
     return Exchange(names.history.events, "topic")
 
 
-def copied(names: Names, queue: str, source: str, key: str) -> Iterator[Item]:
-    """Have what an exchange routes to a queue by `key` copied to `<namespace>.copies`, for whoever keeps history; the queue is there.
+def copied(names: Names, queue: str, source: str, key: str, to: str = "") -> Iterator[Item]:
+    """Have what an exchange routes to a queue by `key` copied to another, for whoever keeps history; the queue is there.
 
     A plain binding to the copies would make the broker's word a lie: with the queue deleted, a mandatory message would still
     be routed, to history alone, and confirmed. So it goes by an exchange of its own that matches nothing and passes all on to
     its alternate; its only binding is to the queue, and when that is deleted, the exchange and this whole path go with it.
+
+    Args:
+        names: of the namespace.
+        queue: the broker's name of it.
+        source: the exchange.
+        key: by which it routes to the queue.
+        to: the exchange that gets the copies, `<namespace>.copies` by default.
     """
     name = names.history.copy_of(queue)
-    yield Exchange(name, "direct", {"alternate-exchange": names.history.copies}, auto_delete=True)
+    yield Exchange(name, "direct", {"alternate-exchange": to or names.history.copies}, auto_delete=True)
     yield Binding(name, queue, _NEVER)
     yield Binding(source, name, key, to_exchange=True)
 
@@ -268,7 +282,7 @@ def workflows(names: Names) -> Iterator[Item]:
     yield Binding(names.workflows, names.workflows, WORKFLOWS)
     yield Binding(names.results, names.workflows, WORKFLOW_JOB)
     yield Exchange(sorted_out, "headers")
-    yield Binding(names.dead, sorted_out, "", to_exchange=True)
+    yield Binding(names.history.dead_copies, sorted_out, "", to_exchange=True)
     yield Binding(sorted_out, names.workflows, "", header="warren-workflow")
 
 
@@ -286,7 +300,7 @@ def schedules(names: Names) -> Iterator[Item]:
         {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED_DELIVERIES, "x-max-length-bytes": 50_000_000},
     )
     yield Binding(names.results, names.schedules, SCHEDULE_JOB)
-    yield Binding(names.dead, names.schedules, "")
+    yield Binding(names.history.dead_copies, names.schedules, "")
 
 
 SCHEDULE_JOB = "schedule"

@@ -68,6 +68,27 @@ def delete(broker: Broker, queue: str) -> None:
     management.close()
 
 
+def test_nobodys_copies_make_a_dead_letter_look_kept_that_is_not(broker: Broker, namespace: str) -> None:
+    async def test(copies: Copies) -> None:
+        connection, names = copies.connection, copies.names
+        await connection.declare(*topology.workflows(names), *topology.schedules(names))
+        letter = Message(b"letter", headers={"warren-workflow": "w", "warren-node": "n"})
+        await connection.publish(letter, names.dead, "a")
+        for queue in (names.dead, names.workflows, names.schedules):
+            await eventually_async(lambda queue=queue: _ready(connection, queue, 1))  # type: ignore[misc]
+        await connection.publish(Message(b"of no workflow"), names.dead, "a")
+        await eventually_async(lambda: _ready(connection, names.schedules, 2))
+        assert await _ready(connection, names.workflows, 1)
+        await asyncio.to_thread(delete, broker, names.dead)
+        with pytest.raises(Returned):
+            await connection.publish(letter, names.dead, "a")
+        await connection.declare(*topology.base(names))
+        await connection.publish(letter, names.dead, "a")
+        await eventually_async(lambda: _ready(connection, names.schedules, 3))
+
+    scenario(broker, namespace, test)
+
+
 def test_a_job_is_copied_once_and_a_delayed_one_where_it_enters(broker: Broker, namespace: str) -> None:
     async def test(copies: Copies) -> None:
         await copies.publish(b"now")
