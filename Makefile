@@ -25,7 +25,7 @@ demo: $(STAMP)
 	$(PYTHON) -m examples.wordcount.demo
 
 test: $(STAMP)
-	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP)
 	WARREN_TEST_SOAK=200000 $(if $(BROKER),WARREN_TEST_BROKER=$(BROKER)) $(PYTHON) -m pytest -s tests/faults/test_soak.py

@@ -15,7 +15,7 @@ from warren.store.database import Database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a broker, so that `-m broker` finds them, and run the fast ones first."""
+    """Mark the tests that ask for a broker, so that `-m broker` finds them; run the fast ones first, what takes longest next."""
     for item in items:
         if {"broker", "own_broker"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.broker)
@@ -23,11 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _cost(item: pytest.Item) -> int:
-    """Pure tests, then those with a broker, then those that break one or are slow."""
+    """Pure tests, then those that break a broker or are slow, then those that use one.
+
+    Files are run side by side: a long one that begins last would be waited for by all others.
+    """
     names = set(getattr(item, "fixturenames", ()))
     if "own_broker" in names or item.get_closest_marker("slow"):
-        return 2
-    return 1 if item.get_closest_marker("broker") else 0
+        return 1
+    return 2 if item.get_closest_marker("broker") else 0
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ def test_a_publish_that_is_interrupted_between_its_number_and_its_sending_spoils
 def test_a_confirm_that_never_comes_is_told_at_the_deadline(
     broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Producer(url=broker.url, namespace=namespace, publish_timeout=0.3) as producer:
+    with Producer(url=broker.url, namespace=namespace, publish_timeout=3) as producer:
         producer.enqueue(silent, "1")
         monkeypatch.setattr(Stream, "write_now", lambda *_: None)
         with pytest.raises(errors.BrokerUnavailable, match="it may still arrive") as unavailable:
