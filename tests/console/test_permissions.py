@@ -80,12 +80,13 @@ def test_an_operator_reads_dead_letters_and_replays_them() -> None:
     assert may(OPERATOR.write, NAMES.jobs)
 
 
-def test_a_recorder_reads_what_it_records_and_publishes_nothing() -> None:
+def test_a_recorder_reads_what_it_records_and_publishes_its_mark_alone() -> None:
     assert may(RECORDER.configure, NAMES.history.stream)
     assert all(
         may(RECORDER.read, name)
         for name in (NAMES.history.stream, NAMES.history.copies, NAMES.results, NAMES.history.events)
     )
+    assert may(RECORDER.write, NAMES.history.events)  # see `Recording`
     assert not any(may(RECORDER.write, name) for name in (NAMES.jobs, NAMES.results, NAMES.dead, NAMES.control))
     assert not may(RECORDER.read, NAMES.queue("images"))
 

@@ -1,5 +1,6 @@
 """Transactions, migrations and what is said when the database is not there, on SQLite and PostgreSQL."""
 
+import random
 import signal
 import subprocess
 import sys
@@ -9,12 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, inspect, select, text
+from sqlalchemy.exc import OperationalError
 from tests.store.postgres import PostgresServer
 
 from warren.errors import InvalidSettings, StoreEmpty, StoreUnavailable
+from warren.store.bulk import Bulk
 from warren.store.database import Database
+from warren.store.facts import Enqueued
+from warren.store.history import record
 from warren.store.migrating import VERSION_TABLE, heads
+from warren.store.tables_history import kinds
 
 NUMBERS = Table("numbers", MetaData(), Column("number", Integer, primary_key=True))
 MISSING = Table("missing", MetaData(), Column("number", Integer, primary_key=True))
@@ -150,6 +157,35 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     file.write_text("these are no tables\n" * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):
         Database(f"sqlite:///{file}").migrate()
+
+
+def test_a_full_disk_is_a_store_that_is_away_also_for_many_rows(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    database.migrate()
+    big = Enqueued("big", "m:f", "q", 0, 1, 1.0, 1.0, "x" * 8_000)
+    many = [replace(big, id=str(number)) for number in range(200)]
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no more than it has now, on this connection
+    with pytest.raises(StoreUnavailable, match="full"), database.write() as connection:
+        record(connection, many, 1.0)
+    database.close()
+
+
+def test_rows_that_are_fetched_past_sqlalchemy_fail_alike(tmp_path: Path) -> None:
+    file = tmp_path / "empty.db"
+    file.touch()
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(StoreEmpty), database.read() as connection:
+        Bulk(connection).fetch("SELECT seq FROM warren_jobs", ())
+    database.close()
+
+
+def test_what_is_too_long_for_the_database_is_no_reason_to_wait_for_it(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    name = "".join(random.Random(1).choices([chr(each) for each in range(0x4E00, 0x9000)], k=3_000))
+    with pytest.raises(OperationalError, match="index row"), database.write() as connection:
+        connection.execute(insert(kinds).values(task=name, queue="q", state="queued", jobs=0))
+    database.close()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://me:secret@here/db", "no url"])

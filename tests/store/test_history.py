@@ -135,6 +135,17 @@ def test_numbers_from_foreign_headers_fit(database: Database) -> None:
         assert recorded(connection, "a")["a"].failures == (1 << 31) - 1
 
 
+def test_names_that_somebody_made_too_long_fit_into_the_indexes(database: Database) -> None:
+    long = "".join(Random(1).choices([chr(each) for each in range(0x4E00, 0x9000)], k=9_000))
+    told = AttemptEnded(long, long, long, 0, 1, 1.0, long, long)
+    first = Enqueued(long, long, long, 0, 1, 1.0, 1.0, workflow=long, node=long)
+    with database.write() as connection:
+        record(connection, [told, first], NOW)
+    with database.read() as connection:
+        assert connection.execute(select(tables.kinds.c.task)).scalar_one() == long[:333]
+        assert connection.execute(select(tables.attempts.c.outcome)).scalar_one() == long[:85]
+
+
 def test_the_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
     def ours(name: str | None, kind: str, _: object) -> bool:
         return kind != "table" or not (name or "").startswith("warren_texts")

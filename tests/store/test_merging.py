@@ -56,6 +56,12 @@ def test_the_way_of_a_job_is_followed() -> None:
         assert fold([fact for fact, _ in way[:length]]).state(now) == state, f"after {length} facts"
 
 
+def test_a_job_that_was_not_delayed_is_queued_by_any_clock() -> None:
+    assert of(enqueued(ready_at=10.0)).state(5.0) == JobState.QUEUED
+    assert of(enqueued(ready_at=11.0)).state(5.0) == JobState.DELAYED
+    assert of(enqueued(2, ready_at=10.0)).state(5.0) == JobState.DELAYED
+
+
 def test_a_delay_that_is_over_is_a_queued_job() -> None:
     record = of(enqueued(ready_at=60.0))
     assert record.state(59.0) == JobState.DELAYED

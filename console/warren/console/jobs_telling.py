@@ -8,7 +8,7 @@ import msgspec
 
 from warren.console.amounts import span
 from warren.console.grid import Column
-from warren.console.output import as_line, clock, fields, iso, plural, printable, shortened, table
+from warren.console.output import clock, fields, iso, plural, printable, raw_line, shortened, table
 from warren.result import Result
 from warren.states import JobState
 from warren.store.asking import Attempt, Whole
@@ -187,7 +187,7 @@ def _call(record: Record) -> dict[str, object]:
         return {"args": None, "kwargs": None, "arguments_preview": payload.removeprefix(CUT) or None}
     try:
         call = msgspec.json.decode(payload, type=_Call)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return {"args": None, "kwargs": None, "arguments_preview": payload}
     return {"args": call.args, "kwargs": call.kwargs}
 
@@ -223,8 +223,8 @@ def _result(job: Whole) -> Iterator[str]:
 
 
 def _readable(value: msgspec.Raw) -> str:
-    decoded: Any = msgspec.json.decode(value)
-    return repr(decoded) if isinstance(decoded, str) else as_line(decoded)
+    said = raw_line(value)
+    return repr(said) if bytes(value).lstrip().startswith(b'"') else said
 
 
 def _gist(record: Record) -> str:

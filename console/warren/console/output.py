@@ -68,6 +68,14 @@ def as_line(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+def raw_line(value: msgspec.Raw) -> str:
+    """Return a value that was not read yet in the way of `as_line`; what cannot be read, as 1e999, as it is."""
+    try:
+        return as_line(msgspec.json.decode(value))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return bytes(value).decode(errors="replace")
+
+
 def say(text: str) -> None:
     """Tell the human something that is no output."""
     click.echo(text, err=True)

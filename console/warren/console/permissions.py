@@ -73,7 +73,7 @@ def _of_others(space: str) -> tuple[Rights, ...]:
         Rights(
             "recorder",
             rf"^{space}\.(history$|recorder\.)",
-            rf"^{space}\.(history$|recorder\.)",
+            rf"^{space}\.(history$|events$|recorder\.)",
             rf"^{space}\.(history|copies|results|events|recorder\..+)$",
         ),
         Rights(

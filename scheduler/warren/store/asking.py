@@ -7,8 +7,10 @@ index of their own (`warren.store.finding`).
 # ruff: noqa: S608 - names of tables and columns are ours, every value is a parameter
 
 import fnmatch
+import math
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +29,7 @@ from warren.store.tables_history import attempts, dropped, items, jobs
 
 MOST = 1_000
 """Jobs on one page."""
+_MOST_SEQ = (1 << 63) - 1
 MANY, GLANCE = 40, 2_000
 """Kinds that are more than a few steps; how many of the newest jobs are looked at first then."""
 
@@ -54,6 +57,13 @@ class Filter:
     workflow: str = ""
 
     def __post_init__(self) -> None:
+        for what, said in (
+            ("task", self.task),
+            ("queue", self.queue),
+            ("text", self.text),
+            ("workflow", self.workflow),
+        ):
+            _refuse_broken(what, said)
         if 0 < len(self.text) < SHORTEST:
             raise UsageError(
                 f"the text {self.text!r} is too short to be looked for: take at least {SHORTEST} characters"
@@ -78,10 +88,11 @@ class Cursor:
             UsageError: it did not.
         """
         at, _, seq = said.partition("~")
-        try:
-            return cls(float(at), int(seq))
-        except ValueError:
-            raise UsageError(f"{said!r} is not the end of a page; take `next` of the page before") from None
+        with suppress(ValueError):
+            cursor = cls(float(at), int(seq))
+            if math.isfinite(cursor.at) and 0 <= cursor.seq <= _MOST_SEQ:
+                return cursor
+        raise UsageError(f"{said[:100]!r} is not the end of a page; take `next` of the page before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,12 @@ def count(connection: Connection, now: float) -> dict[JobState, int]:
 
 
 def one(connection: Connection, job_id: str) -> Whole | Dropped | None:
-    """Return all that is known of a job; None for one that was never heard of."""
+    """Return all that is known of a job; None for one that was never heard of.
+
+    Raises:
+        UsageError: the id is no text.
+    """
+    _refuse_broken("id", job_id)
     known = known_jobs(Bulk(connection), [job_id]).get(job_id)
     if known is None:
         at = connection.execute(select(dropped.c.at).where(dropped.c.id == key(job_id))).scalar_one_or_none()
@@ -181,6 +197,14 @@ def one(connection: Connection, job_id: str) -> Whole | Dropped | None:
         Attempt(row.life, row.attempt, row.started_at, row.ended_at, row.outcome, row.worker, row.error) for row in told
     )
     return Whole(known.record, before, *_items(connection, job_id))
+
+
+def _refuse_broken(what: str, said: str) -> None:
+    """Refuse bytes that are no UTF-8: in arguments of a command they come as halves of surrogate pairs, which no database takes."""
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} {said[:100]!r} is no text: it has bytes that are not UTF-8") from None
 
 
 def _items(connection: Connection, job_id: str) -> tuple[dict[int, msgspec.Raw], dict[int, dict[str, str]], bool]:

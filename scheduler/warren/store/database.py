@@ -100,8 +100,12 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (exc.OperationalError, exc.InterfaceError, exc.ProgrammingError, exc.DatabaseError) as error:
-            if (meant := _meaning(error, self.said)) is None:
+        except (
+            exc.DBAPIError,
+            sqlite3.Error,
+        ) as error:  # the second of what goes past SQLAlchemy, see `warren.store.bulk`
+            original = error if isinstance(error, sqlite3.Error) else error.orig or error
+            if (meant := _meaning(original, self.said)) is None:
                 raise
             raise meant from error
         except exc.TimeoutError as error:
@@ -162,14 +166,19 @@ def _sqlite_begins(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(_WRITES) else "BEGIN")
 
 
-_NO_TABLE = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
+_NO_TABLE = ("no such table", "no such column", "no such index", "has no column", "UndefinedTable", "UndefinedColumn")
+_OURS = {"IntegrityError", "ProgrammingError", "DataError", "NotSupportedError"}
+"""Kinds of errors, as every driver names them, that come again however often it is tried."""
+_LIMIT_EXCEEDED = "54"
+"""PostgreSQL's class of what is too long or too much for it, among its operational errors."""
 
 
-def _meaning(error: exc.DBAPIError, said: str) -> StoreUnavailable | StoreEmpty | None:
+def _meaning(error: BaseException, said: str) -> StoreUnavailable | StoreEmpty | None:
     """Return what a driver's error means to whoever uses the store; None for a mistake of ours."""
-    why = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else type(error).__name__
-    kind = f"{type(error.orig).__name__} {why}"
+    why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    kind = f"{type(error).__name__} {why}"
     if any(each in kind for each in _NO_TABLE):
         return StoreEmpty(said)
-    ours = isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError | exc.NotSupportedError)
-    return None if ours else StoreUnavailable(said, why)
+    ours = any(each.__name__ in _OURS for each in type(error).__mro__)
+    limit = str(getattr(error, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED)
+    return None if ours or limit else StoreUnavailable(said, why)

@@ -18,7 +18,7 @@ from warren.store import rows
 from warren.store.bulk import Bulk
 from warren.store.facts import AttemptEnded, Ended, Fact, GivenBack, ItemsEnded
 from warren.store.kinds import Kinds
-from warren.store.merging import Record, join, of, short, storable, text
+from warren.store.merging import Record, join, of, short, text
 from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
 from warren.store.tables_history import attempts, dropped, items, jobs
 
@@ -195,7 +195,7 @@ def _attempt(fact: Fact) -> tuple[Any, ...] | None:
             outcome, started, error = "dead", fact.started_at, f"{fact.error_type}: {fact.error}".lstrip(": ")
         case _:
             return None
-    where = short(fact.id, "id"), fact.replays, fact.attempt, fact.at, storable(outcome)
+    where = short(fact.id, "id"), fact.replays, fact.attempt, fact.at, short(outcome, "outcome")
     return *where, started, short(fact.worker, "worker"), text(error)
 
 

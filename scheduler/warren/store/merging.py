@@ -34,7 +34,8 @@ PAYLOAD_LENGTH, VALUE_LENGTH, TEXT_LENGTH = 8_192, 65_536, 8_192
 _MOST_ATTEMPTS = 1 << 20
 _MOST = (1 << 31) - 1
 """Numbers come from headers that anybody may have written, and a column has an end."""
-_LENGTHS = {"id": 255, "task": 1_000, "queue": 255, "worker": 255}
+_LENGTHS = {"id": 255, "task": 1_000, "queue": 255, "worker": 255, "outcome": 255}
+"""In bytes: PostgreSQL refuses a row of an index that is longer than 2,704 of them."""
 
 
 class First(NamedTuple):
@@ -142,7 +143,9 @@ class Record(msgspec.Struct, frozen=True):
             return self.ended.state
         if self.standing.running:
             return JobState.RUNNING
-        return JobState.DELAYED if self.ready[1] > now else JobState.QUEUED
+        attempt, at = self.ready
+        # A first message that is not delayed is ready as it is enqueued, by the clock of its producer, which may be ahead.
+        return JobState.DELAYED if at > now and (attempt > 1 or at > self.enqueued_at) else JobState.QUEUED
 
 
 def join(one: Record, other: Record) -> Record:
@@ -247,8 +250,9 @@ def _within(number: int | None) -> int:
 
 
 def short(said: str, what: str) -> str:
-    """Return a name that fits into its column, whoever made it up."""
-    return storable(said[: _LENGTHS[what]])
+    """Return a name that fits into its column and its index, whoever made it up."""
+    kept = storable(said[: _LENGTHS[what]])
+    return kept if kept.isascii() else kept.encode()[: _LENGTHS[what]].decode(errors="ignore")
 
 
 def text(said: str) -> str:

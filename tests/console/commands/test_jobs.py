@@ -1,6 +1,8 @@
 """`warren jobs`, and what other commands make of the history."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -114,6 +116,9 @@ def test_filters_choose(store: str, capsys: pytest.CaptureFixture[str], words: l
         (["--text", "ab"], "at least 3 characters"),
         (["--since", "yesterday"], "neither a moment"),
         (["--after", "there"], "is not the end of a page"),
+        (["--after", f"1.5~{1 << 70}"], "is not the end of a page"),
+        (["--after", "inf~1"], "is not the end of a page"),
+        (["--text", "caf\udce9"], "is no text"),
         (["--store", "mysql://here/db"], "sqlite:///FILE"),
     ],
 )
@@ -121,6 +126,23 @@ def test_what_cannot_be_meant_is_refused(
     store: str, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     assert said in answer(capsys, "jobs", "list", *words, code=2)[1]
+
+
+def test_an_id_that_is_no_text_is_refused(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is no text" in answer(capsys, "jobs", "show", "caf\udce9", code=2)[1]
+
+
+def test_numbers_that_cannot_be_read_here_are_shown_as_they_came(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = "7" * 5_000
+    database = Database(store)
+    with database.write() as connection:
+        record(connection, [Enqueued("huge", *PLACE, 1, NOW, NOW, f'{{"args":[1e999,{digits}],"kwargs":{{}}}}')], NOW)
+    database.close()
+    assert "1e999, 777" in answer(capsys, "jobs", "list")[0]
+    assert f"  1e999\n  {digits}\n" in answer(capsys, "jobs", "show", "huge")[0]
+    assert f"[1e999,{digits}]" in answer(capsys, "jobs", "list", "--json")[0]
 
 
 def test_all_is_shown_of_a_job_and_nothing_plays_tricks(store: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +178,14 @@ def test_a_store_without_anything_is_one_line(capsys: pytest.CaptureFixture[str]
     _, err = answer(capsys, "jobs", "list", "--store", f"sqlite:///{tmp_path}/none.db", code=1)
     assert "start `warren recorder`" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_without_our_tables_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE theirs (a)")
+    _, err = answer(capsys, "jobs", "list", "--store", f"sqlite:///{file}", code=1)
+    assert "start `warren recorder`" in err
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:

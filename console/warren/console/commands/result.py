@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,13 +10,16 @@ from warren.console.broker import producing
 from warren.console.failing import code, document, message
 from warren.console.history import look_up
 from warren.console.invocation import Command, Invocation, pass_invocation
-from warren.console.output import as_line, clock, emit, iso, say
+from warren.console.output import as_line, clock, emit, iso, raw_line, say
 from warren.console.store import store_option
 from warren.console.values import finite
 from warren.errors import JobCancelled, JobExpired, JobFailed, JobUnknown, ResultError, ResultExpired, ResultTimeout
 from warren.result import Result
 from warren.settings import Settings
 from warren.states import JobState
+
+if TYPE_CHECKING:
+    import msgspec
 
 
 class NoResultYet(ResultTimeout):
@@ -59,7 +62,8 @@ def command(invocation: Invocation, job_id: str, wait: float | None, store: str 
     if invocation.json:
         emit(_document(found) | (document(failure) if failure else {}))
     elif failure is None:
-        click.echo(as_line(_value(found)))
+        value = _value(found)
+        click.echo(as_line(value) if isinstance(value, dict) else raw_line(value))
     else:
         say(f"error: {message(failure)}")
     return code(failure) if failure else 0
@@ -105,13 +109,9 @@ def _failure(found: Result) -> ResultError | None:
     return dead
 
 
-def _value(found: Result) -> Any:
+def _value(found: Result) -> "msgspec.Raw | dict[str, msgspec.Raw]":
     """Return what the job returned; of a map's chunk, the values that came last by their places."""
-    import msgspec  # noqa: PLC0415
-
-    if found.items is not None:
-        return {str(place): msgspec.json.decode(value) for place, value in found.items.items()}
-    return msgspec.json.decode(found.value)
+    return found.value if found.items is None else {str(place): value for place, value in found.items.items()}
 
 
 def _document(found: Result) -> dict[str, object]:
