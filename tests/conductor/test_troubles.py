@@ -11,9 +11,11 @@ from tests.conductor.stage import Stage, stage
 from tests.support import eventually_async
 
 from warren import job, result
-from warren.amqp.seam import Message
-from warren.conductor.ledger import UNFIT, Ledger
-from warren.conductor.reading import INVALID, Submitted
+from warren.amqp.seam import ChannelRefused, Delivery, Message
+from warren.conductor import doing
+from warren.conductor.doing import Doer
+from warren.conductor.ledger import UNFIT, Announce, Ledger
+from warren.conductor.reading import INVALID, Refused, Submitted, read
 from warren.errors import StoreUnavailable
 from warren.events_schedules import StoreAway
 from warren.events_workflows import WorkflowMessageIgnored, WorkflowsSwept
@@ -21,7 +23,7 @@ from warren.job import Job
 from warren.result import Result
 from warren.states import JobState
 from warren.store.database import Database
-from warren.topology import WORKFLOWS
+from warren.topology import WORKFLOWS, Names
 from warren.workflow.graph import Definition, Graph, Input, Node, job_id
 from warren.workflow.machine import NodeProgress
 from warren.workflow.messages import Cancel, Submit
@@ -155,6 +157,58 @@ def test_what_is_no_workflow_is_told_to_who_submitted_it_and_not_kept(
         assert (told.state, told.reason) == (JobState.DEAD, INVALID)
         assert said in told.error
         assert on.stored("w1") is None
+
+    act(database, scene)
+
+
+@pytest.mark.parametrize("more", [{"id": "é" * 200}, {"reply_to": "é" * 200}, {"id": ""}], ids=["id", "key", "empty"])
+def test_a_workflow_whose_answer_could_not_be_sent_is_refused_aloud_only(more: dict[str, str]) -> None:
+    body = msgspec.json.encode(Submit(msgspec.structs.replace(CHAIN, **more)))
+    names = Names("ns")
+    delivery = Delivery(
+        Message(body), names.workflows, names.workflows, WORKFLOWS, redelivered=False, tag=1, channel=None
+    )
+    heard = read(delivery, names, 1.0)
+    assert isinstance(heard, Refused)
+    assert (heard.answer.reason, heard.reply_to) == (INVALID, None)
+
+
+def test_what_became_of_a_workflow_that_no_broker_announces_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announce, wrong = Doer.announce, {"w1": ChannelRefused(406, "no"), "w2": OverflowError("too large")}
+
+    async def refusing(doer: Doer, announced: Announce) -> None:
+        if error := wrong.get(announced.result.id):
+            raise error
+        await announce(doer, announced)
+
+    monkeypatch.setattr(Doer, "announce", refusing)
+
+    async def scene(on: Stage) -> None:
+        await on.submit(Definition("w1", "odd", {}))
+        await on.submit(msgspec.structs.replace(CHAIN, id="w2"))
+        await on.submit(msgspec.structs.replace(CHAIN, id="w3"))
+        assert (await on.answer("w3")).state is JobState.DONE
+        await eventually_async(lambda: asyncio.sleep(0, on.undone() == []))
+        said = {event.reason for event in on.events if isinstance(event, WorkflowMessageIgnored)}
+        assert said >= {
+            "what became of workflow 'w1' cannot be announced: 406 no",
+            "what became of workflow 'w2' cannot be announced: OverflowError: too large",
+        }
+
+    act(database, scene)
+
+
+def test_a_job_that_we_fail_to_publish_ends_its_node(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(job: Job) -> Message:
+        raise OverflowError(f"node {job.node} is too far away")
+
+    monkeypatch.setattr(doing, "to_message", failing)
+
+    async def scene(on: Stage) -> None:
+        await on.submit(CHAIN)
+        assert "OverflowError: node a is too far away" in (await on.answer("w1")).error
 
     act(database, scene)
 

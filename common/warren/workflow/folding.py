@@ -9,6 +9,7 @@ above 0 of one entry is the end.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
@@ -72,13 +73,13 @@ class Folding(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def open(self, most: int) -> list[tuple[int, int]]:
         """Return level and place of entries that were begun and have not ended, as far as that is known; so many at most."""
-        found = [
+        found = (
             (number, place)
             for number, level in enumerate(self.levels)
             for place in range(level.taken, self._begun(number))
             if place not in level.ahead
-        ]
-        return found[:most]
+        )
+        return list(islice(found, most))
 
     def _begun(self, level: int) -> int:
         if level:
@@ -140,9 +141,7 @@ def _cascade(folding: Folding, spec: MapSpec, number: int) -> tuple[Folding, lis
     """Take what can be taken on a level, and where that completes it, see what that means above."""
     groups: list[Group] = []
     while number < len(folding.levels):
-        level = folding.levels[number]
-        while level.taken in level.ahead:
-            level = _take(level, spec, number, groups)
+        level = _take(folding.levels[number], spec, number, groups)
         total = folding.total(number)
         ends = level.taken == total and (number == 0 or total > 1)
         if ends and (level.first < level.taken or not level.groups):
@@ -156,13 +155,18 @@ def _cascade(folding: Folding, spec: MapSpec, number: int) -> tuple[Folding, lis
 
 
 def _take(level: Level, spec: MapSpec, number: int, groups: list[Group]) -> Level:
-    count, size = level.ahead[level.taken]
-    full = level.count + count > spec.fan_in or level.size + size > spec.fan_in_bytes
-    # Above the chunks a group has at least two entries, or nothing would become less.
-    if spec.tree and full and level.taken - level.first >= (2 if number else 1):
-        level = _cut(level, number, groups)
-    ahead = {place: found for place, found in level.ahead.items() if place != level.taken}
-    return replace(level, taken=level.taken + 1, count=level.count + count, size=level.size + size, ahead=ahead)
+    """Take all whose turn it is; many, when an early one ends late: so what is ahead is copied once, and not for each."""
+    if level.taken not in level.ahead:
+        return level
+    ahead = dict(level.ahead)
+    while (found := ahead.pop(level.taken, None)) is not None:
+        count, size = found
+        full = level.count + count > spec.fan_in or level.size + size > spec.fan_in_bytes
+        # Above the chunks a group has at least two entries, or nothing would become less.
+        if spec.tree and full and level.taken - level.first >= (2 if number else 1):
+            level = _cut(level, number, groups)
+        level = replace(level, taken=level.taken + 1, count=level.count + count, size=level.size + size)
+    return replace(level, ahead=ahead)
 
 
 def _cut(level: Level, number: int, groups: list[Group]) -> Level:

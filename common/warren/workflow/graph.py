@@ -21,6 +21,11 @@ _PART = re.compile(r"([^@]+)@(\d{1,3})\.(\d{1,12})(?:\.(\d{1,12}))?")
 _JOBS = uuid.UUID("6f2d6a52-9c5b-4b0e-8d3f-1f0f2f6f7a11")
 """Namespace of the ids of workflows' jobs."""
 
+MAX_CHUNKS = 100_000_000
+MAX_SECONDS = 100 * 366 * 86_400.0
+"""Of a delay, an expiry and a deadline; times on the wire are 64-bit milliseconds."""
+_LAST_MOMENT = 100_000_000_000.0
+"""In the year 5138."""
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -210,6 +215,7 @@ def _problems_of(name: str, node: Node, nodes: Mapping[str, Node]) -> Iterator[s
         yield f"{name!r} is no name of a node: take 1 to 200 letters, digits and the signs _ . : / -"
     if not node.task:
         yield f"node {name!r} has no task"
+    yield from _problems_of_times(name, node)
     for upstream in node.after:
         if upstream not in nodes:
             yield f"node {name!r} comes after {upstream!r}, which it does not have"
@@ -222,6 +228,14 @@ def _problems_of(name: str, node: Node, nodes: Mapping[str, Node]) -> Iterator[s
         yield f"map {name!r} comes after others, or its reduce {node.map.into!r} does not come after it"
     if len(node.after) > 1 and any(nodes[upstream].map for upstream in node.after if upstream in nodes):
         yield f"node {name!r} reduces a map and comes after other nodes, too"
+
+
+def _problems_of_times(name: str, node: Node) -> Iterator[str]:
+    for option, seconds in (("delay", node.delay), ("expires", node.expires), ("deadline", node.deadline)):
+        if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+            yield f"{option} of node {name!r} is {seconds:g} s: take 0 to {MAX_SECONDS:.0f}, a hundred years"
+    if node.at is not None and not abs(node.at) <= _LAST_MOMENT:
+        yield f"at of node {name!r} is {node.at:g} s after 1970, which is no moment that can be waited for"
 
 
 def _is_place(at: tuple[int | str, ...], node: Node) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from warren.errors import WarrenError
 from warren.job import Body, Job
@@ -17,6 +18,9 @@ from warren.workflow.states import FAULTY, NodeState, WorkflowState
 TASK = "workflow:"
 """Before a workflow's name, what stands for the task in its own result."""
 FAILED = "workflow_failed"
+TOO_LARGE = "result_too_large"
+MAX_RESULT_BYTES = 8 * 1024 * 1024
+"""Of a workflow's own result; brokers take messages of 16 MiB, and one too large would be asked of them for ever."""
 _NULL = msgspec.Raw(b"null")
 _END = {
     WorkflowState.DONE: JobState.DONE,
@@ -115,7 +119,7 @@ def result_of(graph: Graph, progress: Progress, values: Mapping[str, msgspec.Raw
     """
     definition, state = graph.definition, _END[progress.state]
     done = progress.state is WorkflowState.DONE
-    return Result(
+    told = Result(
         id=definition.id,
         task=TASK + definition.name,
         queue="",
@@ -126,6 +130,15 @@ def result_of(graph: Graph, progress: Progress, values: Mapping[str, msgspec.Raw
         reason=FAILED if state is JobState.DEAD else "" if done else progress.why,
         error=progress.why if state is JobState.DEAD else "",
     )
+    size = len(bytes(told.value))
+    if size <= MAX_RESULT_BYTES:
+        return told
+    why = (
+        f"all its nodes are done, but its result is {size:,} bytes and the limit is {MAX_RESULT_BYTES:,}: "
+        "have it return a path or a URL instead of the data"
+    )
+    report = msgspec.Raw(msgspec.json.encode(report_of(progress)))
+    return replace(told, state=JobState.DEAD, value=report, reason=TOO_LARGE, error=why)
 
 
 def result_nodes(graph: Graph) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 Their routing key is `warren.topology.WORKFLOWS`.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from warren.amqp.seam import Message
 from warren.errors import InvalidWorkflow
 from warren.job import APP_ID, CONTENT_TYPE, new_id
-from warren.workflow.graph import MAX_BYTES, Definition
+from warren.workflow.graph import MAX_BYTES, MAX_CHUNKS, Definition
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit", forbid_unknown_fields=True):
@@ -37,8 +39,8 @@ class MapEnd(msgspec.Struct, frozen=True, tag="map_end", forbid_unknown_fields=T
 
     id: str
     node: str
-    chunks: int
-    items: int
+    chunks: Annotated[int, msgspec.Meta(ge=0, le=MAX_CHUNKS)]
+    items: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     at: float
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from warren import dead_letter
-from warren.amqp.seam import AmqpError, Connection, Delivery, Settle
+from warren.amqp.seam import AmqpError, Connection, ConnectionLost, Delivery, Settle
 from warren.conductor.cancelling import Canceller
 from warren.conductor.doing import Doer
 from warren.conductor.ledger import Announce, Cancelling, Due, Heeded, Ledger
@@ -108,7 +108,8 @@ class Conductor:
             await self._move(heard)
         for _, one in heard:
             if isinstance(one, Refused):
-                await self._doer.announce(Announce(one.answer, one.reply_to))
+                if one.reply_to is not None:
+                    await self._announce(Announce(one.answer, one.reply_to))
                 self._service.events.emit(WorkflowRefused(one.answer.id, one.answer.error))
             elif isinstance(one, Nothing) and one.why:
                 self._service.events.emit(WorkflowMessageIgnored(one.why))
@@ -142,6 +143,9 @@ class Conductor:
                 if isinstance(due.todo, Cancelling):
                     self._begin_to_cancel(due)
             refused = await self._do([due for due in heeded.dues if not isinstance(due.todo, Cancelling)])
+            for due, why in refused:
+                if isinstance(due.todo, Announce):
+                    self._service.events.emit(WorkflowMessageIgnored(_unannounced(due.todo, why)))
             await self._tell_standings(heeded.standings)
             if not refused:
                 return
@@ -170,9 +174,18 @@ class Conductor:
         for standing in standings:
             if now - self._stood.get(standing.result.id, 0.0) >= _STANDING_SECONDS:
                 self._stood[standing.result.id] = now
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._service.settings.publish_timeout):
-                        await self._doer.announce(standing)
+                await self._announce(standing)
+
+    async def _announce(self, announced: Announce) -> None:
+        """Tell what nothing hangs on: that the broker does not take it holds up nobody."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._service.settings.publish_timeout):
+                    await self._doer.announce(announced)
+        except Exception as error:
+            if isinstance(error, ConnectionLost) or self._leading.lost.done():
+                raise
+            self._service.events.emit(WorkflowMessageIgnored(_unannounced(announced, str(error))))
 
     def _begin_to_cancel(self, due: Due) -> None:
         key = due.entry.id
@@ -209,3 +222,7 @@ class Conductor:
             except (StoreUnavailable, StoreEmpty) as error:
                 self._service.events.emit(StoreAway(str(error)))
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _unannounced(announced: Announce, why: str) -> str:
+    return f"what became of workflow {announced.result.id!r:.60} cannot be announced: {why}"

@@ -94,6 +94,8 @@ class Doer:
             why = str(error) or f"the broker did not confirm within {self._timeout:g} s"
             patient = time.time() - due.entry.noted_at < _PATIENCE_SECONDS or not isinstance(error, Nacked)
             (outcome.left if patient else outcome.refused).append((due, why))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours, that tried again would be the same: the others go on
+            outcome.refused.append((due, f"{type(error).__name__}: {error}"))
 
     async def _do(self, due: Due) -> None:
         match due.todo:

@@ -25,6 +25,7 @@ INVALID = "invalid_workflow"
 _EXPIRED = "expired"
 _ID_BYTES = 255
 _NAME_CHARACTERS = 200
+_ERROR_CHARACTERS = 1_000
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -53,10 +54,10 @@ class Happened(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A workflow that is none; whoever waits for it is told by this result, under this routing key."""
+    """A workflow that is none; whoever waits for it is told by this result, under this routing key; None where that cannot be."""
 
     answer: Result
-    reply_to: str
+    reply_to: str | None
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -99,19 +100,28 @@ def _submitted(definition: Definition, now: float) -> Heard:
         _check(definition)
         return Submitted(Graph.of(definition))
     except InvalidWorkflow as error:
-        name = definition.name[:_NAME_CHARACTERS]
-        answer = Result(definition.id, TASK + name, "", JobState.DEAD, 1, now, reason=INVALID, error=str(error))
-        return Refused(answer, definition.reply_to or result.NOBODY)
+        name, own, why = definition.name[:_NAME_CHARACTERS], definition.id, str(error)[:_ERROR_CHARACTERS]
+        key = definition.reply_to or result.NOBODY
+        # The id and the key are short strings of AMQP: an answer with longer ones could not be sent, now or later.
+        answerable = own and _is_short(own) and _is_short(key)
+        answer = Result(own[:_ID_BYTES], TASK + name, "", JobState.DEAD, 1, now, reason=INVALID, error=why)
+        return Refused(answer, key if answerable else None)
 
 
 def _check(definition: Definition) -> None:
     """Refuse what cannot be kept or found again."""
-    if not (definition.id.isprintable() and 0 < len(definition.id.encode()) <= _ID_BYTES):
+    if not (definition.id.isprintable() and definition.id and _is_short(definition.id)):
         raise InvalidWorkflow(definition.name[:_NAME_CHARACTERS], f"its id is no text of 1 to {_ID_BYTES} bytes")
+    if not _is_short(definition.reply_to or ""):
+        raise InvalidWorkflow(definition.name[:_NAME_CHARACTERS], f"its reply_to has more than {_ID_BYTES} bytes")
     if len(definition.name) > _NAME_CHARACTERS:
         raise InvalidWorkflow(
             definition.name[:_NAME_CHARACTERS], f"its name has more than {_NAME_CHARACTERS} characters"
         )
+
+
+def _is_short(text: str) -> bool:
+    return len(text.encode()) <= _ID_BYTES
 
 
 def _result(message: Message) -> Heard:

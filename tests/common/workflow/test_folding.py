@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warren.workflow.folding import Folding, Group, counted, ended
-from warren.workflow.graph import MapSpec
+from warren.workflow.folding import Folding, Group, Level, counted, ended
+from warren.workflow.graph import MAX_CHUNKS, MapSpec
 
 
 def folded(chunks: list[list[str]], spec: MapSpec, rng: random.Random) -> tuple[str, list[Group]]:
@@ -70,6 +70,18 @@ def test_a_group_is_bounded_by_bytes_too() -> None:
 def test_what_there_cannot_be_is_not_taken(entry: tuple[int, int]) -> None:
     folding, _ = counted(Folding(), MapSpec("r"), 2, 2)
     assert not folding.is_new(*entry)
+
+
+def test_an_early_end_that_comes_late_releases_all_others_in_one_go() -> None:
+    many = 100_000  # were all that is ahead copied for each of them, this would take minutes
+    waiting = Folding(levels=(Level(ahead=dict.fromkeys(range(1, many), (1, 5))),), settled=many - 1)
+    folding, groups = ended(waiting, MapSpec("r", fan_in=1_000), (0, 0), 1, 5)
+    assert (folding.levels[0].taken, folding.levels[0].ahead, folding.settled) == (many, {}, many)
+    assert [(group.first, group.last) for group in groups] == [(n, n + 1_000) for n in range(0, many - 1_000, 1_000)]
+
+
+def test_of_ever_so_many_chunks_only_those_asked_for_are_listed() -> None:
+    assert counted(Folding(), MapSpec("r"), MAX_CHUNKS, MAX_CHUNKS)[0].open(3) == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_a_map_of_nothing_is_reduced_from_nothing() -> None:

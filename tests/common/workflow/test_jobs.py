@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.common.strategies import json_values
 
+from warren.errors import InvalidWorkflow
 from warren.job import from_message, to_message
 from warren.states import JobState
 from warren.workflow import messages
-from warren.workflow.graph import MAX_BYTES, Definition, Graph, Input, Node, job_id
-from warren.workflow.jobs import InputsDoNotFit, Report, job_of, report_of, result_of
+from warren.workflow.graph import MAX_BYTES, MAX_SECONDS, Definition, Graph, Input, Node, job_id
+from warren.workflow.jobs import MAX_RESULT_BYTES, TOO_LARGE, InputsDoNotFit, Report, job_of, report_of, result_of
 from warren.workflow.machine import Ended, apply, begin
 from warren.workflow.states import OnFailure
 
@@ -87,6 +88,29 @@ def test_the_result_is_the_output_of_the_only_end_or_all_by_name_or_a_list() -> 
         assert (found.state, read(found.value), found.id, found.task) == (JobState.DONE, expected, "w", "workflow:one")
 
 
+def test_a_result_that_no_broker_would_take_is_told_as_too_large_instead() -> None:
+    graph = Graph.of(Definition("w", "one", {"a": Node("t")}))
+    progress = apply(graph, begin(graph, NOW).progress, Ended("a", job_id("w", "a", 1), JobState.DONE, NOW)).progress
+    found = result_of(graph, progress, {"a": raw("x" * (MAX_RESULT_BYTES - 2))}, NOW)
+    assert found.state is JobState.DONE
+    found = result_of(graph, progress, {"a": raw("x" * (MAX_RESULT_BYTES - 1))}, NOW)
+    assert (found.state, found.reason, read(found.value)) == (JobState.DEAD, TOO_LARGE, {"settled": 1, "total": 1})
+    assert "its result is 8,388,609 bytes and the limit is 8,388,608: have it return a path" in found.error
+
+
+@pytest.mark.parametrize(
+    "node",
+    [Node("t", delay=1e300), Node("t", expires=1e17), Node("t", deadline=-1.0), Node("t", at=1e300)],
+    ids=["delay", "expires", "deadline", "at"],
+)
+def test_times_that_no_message_can_have_are_refused(node: Node) -> None:
+    with pytest.raises(InvalidWorkflow, match="of node 'b' is"):
+        Graph.of(definition(node))
+    longest = Node("t", delay=MAX_SECONDS, expires=MAX_SECONDS, deadline=MAX_SECONDS, at=NOW)
+    Graph.of(definition(longest))
+    job_of(definition(longest), "b", 1, {}, now=NOW, payload_limit=1000)
+
+
 def test_a_workflow_that_is_not_done_reports_how_far_it_is_and_what_failed() -> None:
     graph = Graph.of(definition(Node("t", after={"a": OnFailure.FAIL})))
     step = begin(graph, NOW)
@@ -109,7 +133,16 @@ def test_requests_are_read_as_they_were_written(request: messages.Request) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"type":"stop","id":"w"}', b"[" * 5000, b'{"type":"cancel","id":1,"at":1}']
+    "body",
+    [
+        b'{"type":"map_end","id":"w","node":"m","chunks":-1,"items":-1,"at":1}',
+        b'{"type":"map_end","id":"w","node":"m","chunks":10000000000,"items":1,"at":1}',
+        b"",
+        b"{}",
+        b'{"type":"stop","id":"w"}',
+        b"[" * 5000,
+        b'{"type":"cancel","id":1,"at":1}',
+    ],
 )
 def test_what_is_no_request_is_said(body: bytes) -> None:
     message = msgspec.structs.replace(messages.to_message(messages.Retry("w", NOW), NOW), body=body)
