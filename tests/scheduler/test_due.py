@@ -124,6 +124,18 @@ def test_jitter_is_the_same_whoever_asks_and_within_its_bounds(seconds: float, m
     assert jitter("it", spec, BEGIN) != jitter("other", spec, BEGIN)
 
 
+@deterministic
+@given(st.integers(500_000, 50_000_000).map(lambda half: 2 * half + 1), st.integers(0, 500))
+def test_an_interval_of_no_whole_milliseconds_goes_on_for_ever(micros: int, later: int) -> None:
+    seconds, number = micros / 10**6, int(BEGIN * 1000) // micros * 1000 + 500 + 1000 * later
+    spec, due = Spec(Interval(seconds)), (number - 2) * seconds  # the next but one is at half a millisecond
+    for _ in range(4):
+        following = next_due(spec, due)
+        assert following is not None
+        assert following - due == pytest.approx(seconds, abs=0.0021)
+        due = following
+
+
 def test_a_long_sleep_under_run_all_comes_in_parts() -> None:
     spec = Spec(Interval(1), Misfire.RUN_ALL)
     decision = decide("it", spec, BEGIN, BEGIN + 7 * 86_400)

@@ -31,15 +31,22 @@ def next_due(spec: Spec, after: float) -> float | None:
     """
     if spec.start is not None:
         after = max(after, spec.start - 0.001)
-    triggers, moment = _triggers(spec.rule, spec.start), datetime.fromtimestamp(after, UTC) + _MOMENT
+    triggers = _triggers(spec.rule, spec.start)
+    due = _first(triggers, after)
+    if due is not None and due <= after:  # an interval's true moment, half a millisecond later, is rounded down to it
+        due = _first(triggers, after + 0.001)
+    if due is None or due <= after or (spec.end is not None and due > spec.end):
+        return None
+    return due
+
+
+def _first(triggers: tuple[BaseTrigger, ...], after: float) -> float | None:
+    moment = datetime.fromtimestamp(after, UTC) + _MOMENT
     try:
         found: list[datetime | None] = [trigger.get_next_fire_time(None, moment) for trigger in triggers]
     except OverflowError:  # beyond the year 9999
         return None
-    due = min((round(each.timestamp(), 3) for each in found if each is not None), default=None)
-    if due is None or due <= after or (spec.end is not None and due > spec.end):
-        return None
-    return due
+    return min((round(each.timestamp(), 3) for each in found if each is not None), default=None)
 
 
 def upcoming(spec: Spec, after: float) -> Iterator[float]:
