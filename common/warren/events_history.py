@@ -12,7 +12,7 @@ class BatchRecorded(msgspec.Struct, frozen=True):
 
 
 class NotRecorded(msgspec.Struct, frozen=True):
-    """Messages of the history stream were not understood, or the store does not take what they tell; they are skipped."""
+    """Messages of the history stream, or of schedules' ends, were not understood, or the store does not take them; they are skipped."""
 
     messages: int
     reason: str

@@ -50,10 +50,20 @@ class ScheduleDelayed(msgspec.Struct, frozen=True):
     error: str
 
 
+class ScheduleGivenUp(msgspec.Struct, frozen=True):
+    """Jobs of a schedule are not published, now or later: it was removed, or their message cannot be made."""
+
+    schedule: str
+    jobs: int
+    error: str
+
+
 class StoreAway(msgspec.Struct, frozen=True):
     """The database does not answer; what waits for it is tried again."""
 
     error: str
 
 
-ScheduleEvent = SchedulesRead | ScheduleFired | ScheduleMissed | ScheduleSkipped | ScheduleDelayed | StoreAway
+ScheduleEvent = (
+    SchedulesRead | ScheduleFired | ScheduleMissed | ScheduleSkipped | ScheduleDelayed | ScheduleGivenUp | StoreAway
+)

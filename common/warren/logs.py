@@ -46,6 +46,7 @@ from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, St
 from warren.events_schedules import (
     ScheduleDelayed,
     ScheduleFired,
+    ScheduleGivenUp,
     ScheduleMissed,
     ScheduleSkipped,
     SchedulesRead,
@@ -117,6 +118,7 @@ _LINES: dict[type, tuple[int, str]] = {
     ScheduleMissed: (logging.WARNING, "schedule missed due times"),
     ScheduleSkipped: (logging.WARNING, "schedule did not fire: its previous job has not ended"),
     ScheduleDelayed: (logging.WARNING, "cannot publish a schedule's job yet, trying again"),
+    ScheduleGivenUp: (logging.ERROR, "jobs of a schedule are given up"),
     StoreAway: (logging.WARNING, "the store does not answer, trying again"),
 }
 

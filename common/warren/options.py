@@ -15,6 +15,9 @@ from warren.topology import check_name
 
 Seconds = float | timedelta
 MAX_PRIORITY = 9
+MAX_YEARS = 100
+MAX_SECONDS = MAX_YEARS * 365.25 * 86_400
+"""Of any duration; moments have to fit into the headers of messages."""
 
 
 class OptionsDict(TypedDict, total=False):
@@ -134,8 +137,8 @@ def _problems(options: Options) -> Iterator[str]:
         yield f"priority={options.priority} is not between 0 and {MAX_PRIORITY}"
     for name in ("timeout", "kill_after", "expires", "deadline"):
         seconds = in_seconds(getattr(options, name))
-        if seconds is not None and not 0 < seconds < math.inf:
-            yield f"{name}={seconds}: take a number of seconds above 0"
+        if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+            yield f"{name}={seconds}: take a number of seconds above 0, and not more than {MAX_YEARS} years"
     delay = in_seconds(options.delay)
     if delay is not None and not 0 <= delay < math.inf:
         yield f"delay={delay}: take a number of seconds, 0 or more"

@@ -14,7 +14,7 @@ import msgspec
 
 from warren.errors import InvalidArguments, InvalidSchedule, InvalidTask
 from warren.limits import Limits
-from warren.options import Options, Seconds, in_seconds
+from warren.options import MAX_SECONDS, MAX_YEARS, Options, Seconds, in_seconds
 from warren.task import NamedTask, Task
 
 __all__ = ["Cron", "Interval", "Misfire", "Once", "Order", "Overlap", "Schedule", "Spec", "collect", "every", "once"]
@@ -346,8 +346,10 @@ def _choice(kind: Callable[[str], T], name: str, value: str) -> T:
 
 def _duration(name: str, value: Seconds) -> float:
     seconds = in_seconds(value)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-        raise InvalidSchedule(f"{name}={value!r}: take seconds, 0 or more, or a timedelta")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SECONDS:
+        raise InvalidSchedule(
+            f"{name}={value!r}: take seconds, 0 or more, or a timedelta; not more than {MAX_YEARS} years"
+        )
     return float(seconds)
 
 

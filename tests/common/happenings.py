@@ -58,6 +58,7 @@ EVENTS: list[Event] = [
     events_schedules.ScheduleMissed("nightly", 3, 1, "run_once"),
     events_schedules.ScheduleSkipped("nightly", 1, "the-id"),
     events_schedules.ScheduleDelayed("nightly", "the-id", "no queue took it"),
+    events_schedules.ScheduleGivenUp("nightly", 3, "the schedule was removed"),
     events_schedules.StoreAway("the store 'sqlite:///warren.db' cannot be used: it is locked"),
 ]
 KINDS = get_args(Event)

@@ -68,6 +68,8 @@ def test_a_moment_may_be_in_any_time_zone() -> None:
         ({"timeout": float("nan")}, "timeout=nan"),
         ({"kill_after": -1}, "kill_after=-1"),
         ({"expires": float("inf")}, "expires=inf"),
+        ({"expires": 1e17}, "expires=1e+17: take a number of seconds above 0, and not more than 100 years"),
+        ({"deadline": timedelta(days=40_000)}, "deadline=3456000000.0"),
         ({"expires": timedelta(0)}, "expires=0.0"),
         ({"delay": -0.1}, "delay=-0.1: take a number of seconds, 0 or more"),
         ({"delay": float("nan")}, "delay=nan"),

@@ -1,13 +1,14 @@
 """Schedules in the store: made, changed by the code that declares them, claimed by whoever looks first; on both databases."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
 
 from warren.errors import InvalidSchedule, UnknownSchedule
-from warren.events_schedules import ScheduleDelayed, ScheduleMissed, ScheduleSkipped
+from warren.events_schedules import ScheduleDelayed, ScheduleGivenUp, ScheduleMissed, ScheduleSkipped
 from warren.schedule import Cron, Interval, Misfire, Order, Overlap, Schedule, Spec
 from warren.scheduler.looking import look
 from warren.scheduler.schedules import Schedules, Synced, job_id
@@ -125,6 +126,7 @@ def test_what_is_made_at_run_time_is_removed_there(schedules: Schedules) -> None
     [
         (Schedule("a", Spec(Cron("61 * * * *")), Order("m:f")), "61"),
         (Schedule("b", Spec(Cron("0 0 30 2 *")), Order("m:f")), "never due"),
+        (Schedule("c", Spec(Interval(9)), Order("m:f", expires=1e17)), "not more than 100 years"),
         (Schedule(" ", Spec(Interval(9)), Order("m:f")), "no name"),
     ],
 )
@@ -256,6 +258,32 @@ def test_one_that_is_not_understood_here_keeps_no_other_from_firing(database: Da
     assert look(database, BEGIN + 10).happened == (), "it is put off"
 
 
+def test_one_that_waits_for_its_queue_keeps_no_other_from_firing(database: Database, schedules: Schedules) -> None:
+    schedules.add(schedule("full", seconds=1, misfire=Misfire.RUN_ALL))
+    schedules.add(schedule("late", seconds=150))
+    found = look(database, BEGIN + 150)
+    told = Counter(each.fire.schedule for each in found.outgoing)
+    assert (told, found.has_more) == ({"full": 100, "late": 1}, True)
+    assert [each.fire.due - BEGIN for each in found.outgoing[:2]] == [1, 2], "the oldest first"
+    held = look(database, BEGIN + 150, {"full"})
+    assert ([each.fire.schedule for each in held.outgoing], held.has_more) == (["late"], False)
+
+
+def test_what_a_removed_schedule_has_claimed_is_given_up(database: Database, schedules: Schedules) -> None:
+    schedules.add(schedule("gone", misfire=Misfire.RUN_ALL))
+    schedules.add(schedule())
+    look(database, BEGIN + 30)
+    schedules.remove("gone")
+    found = look(database, BEGIN + 30)
+    assert {each.fire.schedule for each in found.outgoing} == {"tick"}
+    assert found.happened == (ScheduleGivenUp("gone", 3, "the schedule was removed"),)
+    assert states(schedules, "gone") == [FireState.GIVEN_UP] * 3
+    assert look(database, BEGIN + 30).happened == ()
+    with database.write() as connection:
+        store.mark(connection, [job_id("gone", BEGIN + 10)], FireState.PUBLISHED, BEGIN + 31)
+    assert states(schedules, "gone")[0] is FireState.PUBLISHED, "it was on its way"
+
+
 def test_the_last_word_on_a_job_counts(database: Database, schedules: Schedules) -> None:
     schedules.add(schedule())
     look(database, BEGIN + 10)
@@ -274,8 +302,8 @@ def test_old_fires_are_dropped_but_none_that_waits_to_be_published(database: Dat
     look(database, BEGIN + 20)
     ended(database, job_id("tick", BEGIN + 10))
     with database.write() as connection:
-        assert store.prune(connection, BEGIN + 20) == 0
-        assert store.prune(connection, BEGIN + 21) == 1
+        assert store.prune(connection, BEGIN + 20, 10) == 0
+        assert store.prune(connection, BEGIN + 21, 10) == 1
     assert states(schedules) == [FireState.CLAIMED]
     (_, last) = schedules.list()[0]
     assert last is not None

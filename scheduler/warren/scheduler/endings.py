@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from warren import result
 from warren.amqp.seam import Connection, Delivery, Settle
 from warren.errors import StoreEmpty, StoreUnavailable
+from warren.events_history import NotRecorded
 from warren.events_schedules import StoreAway
 from warren.rebuilding import Life
 from warren.scheduler.duties import Running
@@ -17,6 +18,8 @@ from warren.store.schedules import FireState
 
 _AT_ONCE = 200
 _AGAIN_SECONDS = 1.0
+_ID_BYTES = 255
+"""The most that the broker takes for a message's id."""
 
 
 class Endings:
@@ -54,6 +57,13 @@ class Endings:
             except (StoreUnavailable, StoreEmpty) as error:
                 self._service.events.emit(StoreAway(str(error)))
                 await asyncio.sleep(_AGAIN_SECONDS)
+            except Exception as error:  # noqa: BLE001 - anybody writes dead letters, and one must not keep the others out
+                if len(ends) > 1:
+                    for each in ends:
+                        await self._write([each])
+                else:
+                    self._service.events.emit(NotRecorded(1, f"{type(error).__name__}: {error}"[:300]))
+                return
             else:
                 return
 
@@ -67,10 +77,16 @@ def end_of(delivery: Delivery, dead: str) -> tuple[str, FireState] | None:
     """
     message = delivery.message
     if delivery.exchange == dead:
-        return (message.message_id, FireState.DEAD) if message.message_id else None
+        dead_id = message.message_id or ""
+        return (dead_id, FireState.DEAD) if _is_id(dead_id) else None
     told = result.from_message(message)
     state = store.state_of(told.state) if told is not None else None
-    return (told.id, state) if told is not None and state is not None else None
+    return (told.id, state) if told is not None and state is not None and _is_id(told.id) else None
+
+
+def _is_id(text: str) -> bool:
+    """Return whether this can be the id of a schedule's job; anybody writes messages, and databases do not take any text."""
+    return text.isprintable() and 0 < len(text.encode()) <= _ID_BYTES
 
 
 def _write(database: Database, ends: Sequence[tuple[str, FireState]]) -> None:

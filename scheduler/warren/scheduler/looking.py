@@ -1,6 +1,6 @@
 """A look at the schedules in the store: what is due is claimed there, before anybody publishes anything."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from warren.errors import InvalidSchedule
 from warren.events import Event
-from warren.events_schedules import ScheduleDelayed, ScheduleMissed, ScheduleSkipped
+from warren.events_schedules import ScheduleDelayed, ScheduleGivenUp, ScheduleMissed, ScheduleSkipped
 from warren.schedule import Overlap
 from warren.scheduler.due import Decision, decide, jitter
 from warren.scheduler.schedules import claimed
@@ -18,6 +18,8 @@ from warren.store.schedules import Fire, FireState, Stored
 
 _SCHEDULES_AT_ONCE = 100
 _FIRES_AT_ONCE = 1000
+_OF_ONE_AT_ONCE = 100
+"""So that a schedule with many to be published leaves room for the others."""
 _PUT_OFF_SECONDS = 60.0
 
 
@@ -38,10 +40,17 @@ class Look:
     outgoing: tuple[Outgoing, ...]
     happened: tuple[Event, ...]
     wake_at: float | None
+    has_more: bool = False
+    """Whether more is claimed than could be taken at once."""
 
 
-def look(database: Database, now: float) -> Look:
-    """Claim what is due, and return everything that is claimed and not published.
+def look(database: Database, now: float, held: Collection[str] = ()) -> Look:
+    """Claim what is due, and return what is claimed and not published, the oldest of each schedule.
+
+    Args:
+        database: the store.
+        now: seconds since the epoch.
+        held: the schedules of which nothing is published just now.
 
     Raises:
         StoreUnavailable, StoreEmpty: not now.
@@ -54,10 +63,11 @@ def look(database: Database, now: float) -> Look:
             for stored in store.awake(connection, now, _SCHEDULES_AT_ONCE):
                 happened += _claim_or_put_off(connection, stored, now)
     with database.read() as connection:
-        waiting = store.unpublished(connection, _FIRES_AT_ONCE)
-        known = {name: store.get(connection, name) for name in {fire.schedule for fire in waiting}}
-        outgoing = tuple(_outgoing(connection, fire, known[fire.schedule]) for fire in waiting)
-        return Look(outgoing, tuple(happened), store.next_wake(connection))
+        waiting = {name: store.get(connection, name) for name in store.with_unpublished(connection)}
+        outgoing, has_more = _outgoing_of(connection, [each for each in waiting.values() if each], held)
+        wake_at = store.next_wake(connection)
+    gone = [name for name, stored in waiting.items() if stored is None]
+    return Look(tuple(outgoing), (*happened, *_given_up(database, gone, now)), wake_at, has_more)
 
 
 def _claim_or_put_off(connection: Connection, stored: Stored, now: float) -> list[Event]:
@@ -101,8 +111,35 @@ def _missed(stored: Stored, decision: Decision) -> ScheduleMissed:
     return ScheduleMissed(stored.name, decision.missed, decision.made_up, policy.value)
 
 
-def _outgoing(connection: Connection, fire: Fire, stored: Stored | None) -> Outgoing:
-    if stored is None or fire.manual:
+def _given_up(database: Database, removed: Sequence[str], now: float) -> list[Event]:
+    happened: list[Event] = []
+    for name in removed:
+        with database.write() as connection:
+            if count := store.give_up_removed(connection, name, now):
+                happened.append(ScheduleGivenUp(name, count, "the schedule was removed"))
+    return happened
+
+
+def _outgoing_of(
+    connection: Connection, waiting: Sequence[Stored], held: Collection[str]
+) -> tuple[list[Outgoing], bool]:
+    """Return some of each, the longest waiting first, and whether there is more."""
+    outgoing: list[Outgoing] = []
+    has_more = False
+    for stored in waiting:
+        if stored.name in held:
+            continue
+        room = min(_OF_ONE_AT_ONCE, _FIRES_AT_ONCE - len(outgoing))
+        if not room:
+            return outgoing, True
+        found = store.unpublished(connection, stored.name, room)
+        has_more = has_more or len(found) == room
+        outgoing += [_outgoing(connection, fire, stored) for fire in found]
+    return outgoing, has_more
+
+
+def _outgoing(connection: Connection, fire: Fire, stored: Stored) -> Outgoing:
+    if fire.manual:
         return Outgoing(fire, fire.due)
     spec = stored.schedule.spec
     cancels: Sequence[Fire] = ()

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from warren import clock
 from warren.errors import InvalidSchedule, UnknownSchedule
+from warren.options import MAX_SECONDS, MAX_YEARS
 from warren.schedule import Schedule, Spec, told
 from warren.scheduler import triggers
 from warren.scheduler.due import jitter
@@ -227,10 +228,15 @@ def checked(schedule: Schedule) -> Schedule:
     """Return a schedule that can be kept, or say why it cannot.
 
     Raises:
-        InvalidSchedule: no name, a rule that APScheduler does not take, or an unknown time zone.
+        InvalidSchedule: no name, a rule that APScheduler does not take, an unknown time zone, or moments beyond all bounds.
     """
     if not schedule.name.strip() or not schedule.name.isprintable():
         raise InvalidSchedule(f"{schedule.name!r} is no name for a schedule: take letters that can be read")
+    for name, seconds in (("expires", schedule.order.expires), ("deadline", schedule.order.deadline)):
+        if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+            raise InvalidSchedule(
+                f"schedule {schedule.name!r}: {name}={seconds:g}: take seconds above 0, not more than {MAX_YEARS} years"
+            )
     triggers.check(schedule.spec)
     return schedule
 

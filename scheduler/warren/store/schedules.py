@@ -14,8 +14,6 @@ from warren.schedule import Order, Schedule
 from warren.states import FINAL
 from warren.store.tables_schedules import fires, schedules
 
-_PRUNED_AT_ONCE = 1000
-
 
 class Origin(StrEnum):
     """Where a schedule comes from."""
@@ -28,7 +26,7 @@ class FireState(StrEnum):
     """What became of one due time; jobs that were published go on to be done, dead, cancelled or expired.
 
     SKIPPED is a due time without a job, as the previous one had not ended; FORGOTTEN a job of which nothing was heard
-    when its schedule was resumed.
+    when its schedule was resumed; GIVEN_UP one that was not published, as its schedule was removed or its message cannot be.
     """
 
     CLAIMED = "claimed"
@@ -40,6 +38,7 @@ class FireState(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     FORGOTTEN = "forgotten"
+    GIVEN_UP = "given_up"
 
 
 OPEN = (FireState.CLAIMED, FireState.PUBLISHED, FireState.CANCELLING)
@@ -155,16 +154,36 @@ def claim(connection: Connection, claimed: Sequence[Fire]) -> None:
             connection.execute(insert(fires).values(_fire_values(fire)))
 
 
-def unpublished(connection: Connection, limit: int) -> list[Fire]:
-    """Return what is claimed and not known to be published, the oldest first."""
-    claimed = select(fires).where(fires.c.state == FireState.CLAIMED).order_by(fires.c.claimed_at, fires.c.due)
-    return [_fire(row) for row in connection.execute(claimed.limit(limit))]
+def with_unpublished(connection: Connection) -> list[str]:
+    """Return the names of the schedules that have something claimed, whoever waits longest first."""
+    claimed = select(fires.c.schedule).where(fires.c.state == FireState.CLAIMED).group_by(fires.c.schedule)
+    return list(connection.execute(claimed.order_by(func.min(fires.c.due), fires.c.schedule)).scalars())
+
+
+def unpublished(connection: Connection, schedule: str, limit: int) -> list[Fire]:
+    """Return what of a schedule is claimed and not known to be published, the oldest first."""
+    claimed = select(fires).where(fires.c.schedule == schedule, fires.c.state == FireState.CLAIMED)
+    return [_fire(row) for row in connection.execute(claimed.order_by(fires.c.due).limit(limit))]
+
+
+def give_up_removed(connection: Connection, schedule: str, now: float) -> int:
+    """Publish nothing more of what a schedule has claimed that is no more, and return how much that was."""
+    is_there = select(schedules.c.name).where(schedules.c.name == schedule).exists()
+    given_up = update(fires).where(fires.c.schedule == schedule, fires.c.state == FireState.CLAIMED, ~is_there)
+    return connection.execute(given_up.values(state=FireState.GIVEN_UP, ended_at=now)).rowcount
+
+
+def give_up(connection: Connection, ids: Sequence[str], now: float) -> None:
+    """Note that fires are not published, as their messages cannot be."""
+    given_up = update(fires).where(fires.c.job_id.in_(ids), fires.c.state == FireState.CLAIMED)
+    connection.execute(given_up.values(state=FireState.GIVEN_UP, ended_at=now))
 
 
 def mark(connection: Connection, ids: Sequence[str], state: FireState, now: float) -> None:
     """Note that fires were published, or are being cancelled; not of those that have ended meanwhile."""
     times = {"published_at": now} if state is FireState.PUBLISHED else {}
-    before = (FireState.CLAIMED,) if state is FireState.PUBLISHED else OPEN
+    # One that was on its way when its schedule was removed may be published after all.
+    before = (FireState.CLAIMED, FireState.GIVEN_UP) if state is FireState.PUBLISHED else OPEN
     connection.execute(
         update(fires).where(fires.c.job_id.in_(ids), fires.c.state.in_(before)).values(state=state, **times)
     )
@@ -209,10 +228,10 @@ def last_fires(connection: Connection) -> dict[str, Fire]:
     return {row.schedule: _fire(row) for row in connection.execute(select(fires).join(latest, both))}
 
 
-def prune(connection: Connection, before: float) -> int:
-    """Drop some fires that were claimed before a moment, and return how many."""
+def prune(connection: Connection, before: float, limit: int) -> int:
+    """Drop at most so many fires that were claimed before a moment, and return how many."""
     published = fires.c.state != FireState.CLAIMED
-    old = select(fires.c.job_id).where(fires.c.claimed_at < before, published).limit(_PRUNED_AT_ONCE)
+    old = select(fires.c.job_id).where(fires.c.claimed_at < before, published).limit(limit)
     return connection.execute(delete(fires).where(fires.c.job_id.in_(old))).rowcount
 
 

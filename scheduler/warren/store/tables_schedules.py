@@ -32,6 +32,6 @@ fires = Table(
     Column("published_at", Double),
     Column("ended_at", Double),
     UniqueConstraint("schedule", "due", "manual"),
-    Index(None, "state"),
+    Index(None, "state", "schedule", "due"),
     Index(None, "claimed_at"),
 )

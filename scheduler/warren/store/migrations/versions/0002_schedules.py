@@ -37,5 +37,5 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Double),
         sa.UniqueConstraint("schedule", "due", "manual", name="uq_warren_fires_schedule_due_manual"),
     )
-    op.create_index("ix_warren_fires_state", "warren_fires", ["state"])
+    op.create_index("ix_warren_fires_state_schedule_due", "warren_fires", ["state", "schedule", "due"])
     op.create_index("ix_warren_fires_claimed_at", "warren_fires", ["claimed_at"])
