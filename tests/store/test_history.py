@@ -117,7 +117,7 @@ def test_every_attempt_that_was_not_the_last_has_a_row(database: Database) -> No
 def test_items_are_kept_as_they_came_and_once(database: Database) -> None:
     failed = {1: ItemFailure("no", "ValueError")}
     part = ItemsEnded("a", "m:f", "q", 0, 1, 12.0, {0: msgspec.Raw(b"[1]")}, failed)
-    long = ItemsEnded("a", "m:f", "q", 0, 2, 13.0, {1: msgspec.Raw(b'"' + b"x" * 300_000 + b'"')})
+    long = ItemsEnded("a", "m:f", "q", 0, 2, 13.0, {1: msgspec.Raw(b'"' + b"x" * 1_100_000 + b'"')})
     with database.write() as connection:
         record(connection, [part, part], NOW)
         record(connection, [long, part], NOW)

@@ -5,12 +5,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.support import eventually_async
 
 from warren import telling, topology
 from warren.amqp import memory
 from warren.amqp.memory import connect
-from warren.amqp.seam import Delivery
+from warren.amqp.seam import ConnectFailed, Connection, Delivery
 from warren.events import JobEnded, JobInterrupted, JobProgress, JobRefused, JobStarted
 from warren.settings import Settings
 from warren.telling import AnyNews, Began, Finished, Interrupted, Reached, Refused
@@ -119,6 +120,39 @@ def test_while_nobody_listens_only_ends_are_kept_and_whoever_comes_is_told_them(
             await one.listen()
             (news,) = await one.until(1)
             assert isinstance(news, Finished)
+
+    asyncio.run(scenario())
+
+
+class Away(Outlet):
+    """Of a broker that is away."""
+
+    opened = 0
+
+    async def open(self, *, declare: bool = False) -> Connection:
+        self.opened += 1
+        raise ConnectFailed("nobody is there")
+
+
+def test_while_the_broker_is_away_it_is_asked_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warren.worker.bulletins._MOMENT_SECONDS", 3600.0)
+    monkeypatch.setattr("warren.worker.bulletins._ASK_SECONDS", 10_000.0)
+
+    async def scenario() -> None:
+        away = Away(Settings(), "w")
+        bulletins = Bulletins("w", away, topology.events_exchange(NAMES), lambda: 12.5)
+        running = asyncio.create_task(bulletins.run())
+        for number in range(1_000):  # more than are told at once, which is otherwise told at once
+            bulletins(JobStarted(str(number), "m:f", "q", 1, 0.5))
+            await asyncio.sleep(0)
+        assert away.opened == 1
+        running.cancel()
+        pauses = []
+        for _ in range(4):
+            pauses.append(bulletins._pause())
+            await bulletins._tell()
+        for pause, longest in zip(pauses, (7_200.0, 10_000.0, 10_000.0, 10_000.0), strict=True):
+            assert longest / 2 <= pause <= longest
 
     asyncio.run(scenario())
 

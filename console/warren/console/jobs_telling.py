@@ -9,7 +9,7 @@ import msgspec
 from warren.console.amounts import span
 from warren.console.grid import Column
 from warren.console.output import clock, fields, iso, plural, printable, raw_line, shortened, table
-from warren.result import Result
+from warren.result import ItemFailure, Result
 from warren.states import JobState
 from warren.store.asking import Attempt, Whole
 from warren.store.merging import CUT, NONE, Record
@@ -73,14 +73,14 @@ def whole(job: Whole, now: float) -> dict[str, Any]:
         "attempts": [_attempt(one) for one in job.attempts],
     }
     if job.items or job.failed or job.has_gaps:
-        found |= {"item_values": job.items, "item_failures": job.failed, "item_gaps": job.has_gaps}
+        found |= {"item_values": job.items, "item_failures": job.failed, "item_gaps": lacks_items(job)}
     return found
 
 
 def as_result(job: Whole) -> Result | None:
-    """Return the result of a job that has ended; None while it has not, and of a value that was too long to be kept."""
+    """Return the result of a job that has ended; None while it has not, and where values were too long to be kept."""
     ended = job.record.ended
-    if ended is None or ended.value.startswith(CUT):
+    if ended is None or ended.value.startswith(CUT) or (ended.state == JobState.DONE and lacks_items(job)):
         return None
     return Result(
         job.record.id,
@@ -96,7 +96,14 @@ def as_result(job: Whole) -> Result | None:
         ended.error_type,
         ended.traceback,
         job.items or None,
+        {place: ItemFailure(**why) for place, why in job.failed.items()} or None,
     )
+
+
+def lacks_items(job: Whole) -> bool:
+    """Whether values of a chunk were too long to be kept, and are not known from a later attempt either."""
+    first, known = job.record.first, len(job.items) + len(job.failed)
+    return job.has_gaps and not (first and first.items != NONE and known >= first.items)
 
 
 def row(record: Record, now: float) -> tuple[str, ...]:
@@ -215,8 +222,8 @@ def _result(job: Whole) -> Iterator[str]:
         return
     if ended.value.startswith(CUT):
         yield f"its result of {int(ended.value.removeprefix(CUT)):,} characters was too long to be kept"
-    elif job.items or job.failed:
-        gaps = ", more were too long to be kept" if job.has_gaps else ""
+    elif job.items or job.failed or job.has_gaps:
+        gaps = "; of others the values were too long to be kept" if lacks_items(job) else ""
         yield f"{plural(len(job.items), 'item')} done, {len(job.failed):,} failed{gaps}"
     elif ended.value:
         yield f"returned {_readable(msgspec.Raw(ended.value.encode()))}"

@@ -8,8 +8,14 @@ from warren.amqp.seam import OFFSET, Connection, Delivery, Settle, StreamAt, Str
 
 BATCH = 2_000
 """Messages that are written together at most."""
-_AHEAD = 2 * BATCH
-"""Messages that the broker sends before it waits: one batch is read while another is written."""
+BATCH_BYTES = 16_000_000
+"""Of their bodies, but for a single message that is bigger."""
+AHEAD, AHEAD_BYTES = 2 * BATCH, 2 * BATCH_BYTES
+"""What may wait before no more is asked for: one batch is read while another is written."""
+PREFETCH = 200
+"""Messages on their way, however big they are. To a stream, an ack only says that it may send one more."""
+_TOGETHER = 50
+"""Messages that are asked for at a time: one by one would be a packet each."""
 
 
 class Inflow:
@@ -24,6 +30,8 @@ class Inflow:
         self._connection = connection
         self._stream = stream
         self._waiting: deque[Delivery] = deque()
+        self._bytes = 0
+        self._unsettled: list[Delivery] = []
         self._come = asyncio.Event()
 
     @property
@@ -43,7 +51,7 @@ class Inflow:
             AmqpError: not now.
         """
         start: StreamOffset = StreamStart.FIRST if following is None else StreamAt(following)
-        return await self._connection.consume(self._stream, self._deliver, prefetch=_AHEAD, offset=start)
+        return await self._connection.consume(self._stream, self._deliver, prefetch=PREFETCH, offset=start)
 
     async def first(self, seconds: float) -> bool:
         """Wait until something has come; False when nothing did in so many seconds, or the connection is lost."""
@@ -56,21 +64,33 @@ class Inflow:
     async def take(self, moment: float) -> list[Delivery]:
         """Wait for messages, and a moment for more of them; return them in their order, a batch at most."""
         await self._come.wait()
-        if len(self._waiting) < BATCH:
+        if len(self._waiting) < BATCH and self._bytes < BATCH_BYTES:
             await asyncio.sleep(moment)
-        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].message.body)
+        while self._waiting and len(batch) < BATCH and size + len(self._waiting[0].message.body) <= BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].message.body)
+        self._bytes -= size
         if not self._waiting:
             self._come.clear()
+        self._ask()
         return batch
-
-    def release(self, batch: list[Delivery]) -> None:
-        """Have the broker send as many more."""
-        for delivery in batch:
-            self._connection.settle(delivery, Settle.ACK)
 
     def _deliver(self, delivery: Delivery) -> None:
         self._waiting.append(delivery)
+        self._bytes += len(delivery.message.body)
+        self._unsettled.append(delivery)
+        if len(self._unsettled) >= _TOGETHER:
+            self._ask()
         self._come.set()
+
+    def _ask(self) -> None:
+        """Have the broker send more if there is room."""
+        if len(self._waiting) < AHEAD and self._bytes < AHEAD_BYTES:
+            asked, self._unsettled = self._unsettled, []
+            for delivery in asked:
+                self._connection.settle(delivery, Settle.ACK)
 
 
 def offset_of(delivery: Delivery) -> int:

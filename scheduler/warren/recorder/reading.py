@@ -10,6 +10,7 @@ from warren.dead_letter import DeadLetter
 from warren.job import Job, Undecodable, from_message
 from warren.states import JobState
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, GivenBack, ItemsEnded, Progressed, Started
+from warren.store.merging import PAYLOAD_LENGTH, cut
 from warren.telling import AnyNews, Began, Finished, Interrupted, Lost, Reached, Refused
 from warren.topology import DELAY_LEVELS, Names
 
@@ -94,7 +95,7 @@ def _fact_of(job: Job) -> Enqueued:
         job.attempt,
         job.enqueued_at,
         job.ready_at,
-        msgspec.json.encode(_Payload(body.args, body.kwargs)).decode(),
+        cut(msgspec.json.encode(_Payload(body.args, body.kwargs)).decode(), PAYLOAD_LENGTH),  # many wait to be written
         None if body.items is None else len(body.items),
         job.priority,
         job.failures,

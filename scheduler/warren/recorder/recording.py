@@ -24,6 +24,7 @@ from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, St
 from warren.events_schedules import StoreAway
 from warren.recorder.backlog import backlog
 from warren.recorder.inflow import Inflow, offset_of
+from warren.recorder.lag import Lag
 from warren.recorder.ledger import Ledger, Overtaken
 from warren.recorder.reading import NotUnderstood, Reading
 from warren.recorder.upkeep import Upkeep
@@ -58,14 +59,12 @@ class Recording:
         self._reading = Reading(service.names)
         self._tasks: list[asyncio.Task[None]] = []
         self._following: int | None = None
-        self._until = 0.0
-        """When the newest message was published that is recorded."""
-        self._is_behind = False
+        self._lag = Lag()
 
     @property
     def lag(self) -> float:
         """Seconds between what happens and what is recorded; 0 when nothing waits."""
-        return max(0.0, wall() - self._until) if self._is_behind and self._until else 0.0
+        return self._lag.seconds(wall())
 
     async def begin(self) -> None:
         """Make the tables; a server that is away is waited for, a file that cannot be had is an error."""
@@ -150,12 +149,12 @@ class Recording:
 
     async def _record(self, inflow: Inflow) -> None:
         while True:
-            self._is_behind = not inflow.is_empty
             batch = await inflow.take(_MOMENT_SECONDS)
+            published = [delivery.message.timestamp for delivery in batch]
+            self._lag.taken(published, wall())
             started = time.monotonic()
             facts = await self._persistently(partial(self._write, batch))
-            self._until = max(self._until, *(float(delivery.message.timestamp or 0) for delivery in batch))
-            inflow.release(batch)
+            self._lag.written(published, wall(), more=not inflow.is_empty)
             self._service.events.emit(BatchRecorded(len(batch), facts, time.monotonic() - started))
 
     def _write(self, batch: Sequence[Delivery]) -> int:

@@ -22,8 +22,8 @@ from warren.store.merging import Record, join, of, short, text
 from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
 from warren.store.tables_history import attempts, dropped, items, jobs
 
-ITEMS_BYTES = 262_144
-"""Of one part of a chunk; of a longer one only that it was."""
+ITEMS_BYTES = 1_048_576
+"""Of one part of a chunk, a little more than workers send together; of a longer one only that it was."""
 
 
 @dataclass(frozen=True, slots=True)

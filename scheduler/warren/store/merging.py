@@ -264,8 +264,9 @@ def text(said: str) -> str:
 
 
 def cut(said: str, length: int) -> str:
-    """Return a text, or as much of it as is kept, with a mark before it."""
-    return storable(said if len(said) <= length else CUT + said[:length])
+    """Return a text, or as much of it as is kept, with a mark before it; what was cut already stays as it is."""
+    is_cut = said.startswith(CUT) and len(said) == len(CUT) + length
+    return storable(said if len(said) <= length or is_cut else CUT + said[:length])
 
 
 def storable(said: str) -> str:

@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.console.executable import ROOT, Warren
 from tests.support import Broker
 
 from warren.console.cli import run
+from warren.result import ItemFailure
 from warren.states import JobState
 from warren.store.database import Database
-from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, Progressed, Started
-from warren.store.history import record
+from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, ItemsEnded, Progressed, Started
+from warren.store.history import ITEMS_BYTES, record
 from warren.store.merging import VALUE_LENGTH
 from warren.store.places import advance
 from warren.store.upkeep import retain
@@ -216,6 +218,25 @@ def test_results_that_are_gone_are_told_from_those_that_never_were(recorded: War
     assert recorded.json("result", "old", code=9)["kind"] == "ResultExpired"
     assert recorded.json("result", "nobody", "--wait", "0.1", code=8)["kind"] == "JobUnknown"
     assert recorded.json("result", "long", code=9)["kind"] == "ResultExpired"
+
+
+def test_of_a_chunk_that_was_too_long_no_part_passes_for_the_whole(recorded: Warren) -> None:
+    one, huge = {0: msgspec.Raw(b"[1]")}, {1: msgspec.Raw(b'"' + b"x" * ITEMS_BYTES + b'"')}
+    failed = {1: ItemFailure("no", "ValueError")}
+    database = Database(recorded.environ["WARREN_STORE"])
+    with database.write() as connection:
+        told: list[Fact] = [Enqueued(name, *PLACE, 1, NOW, NOW, items=2) for name in ("gap", "failed")]
+        told += [ItemsEnded(each.id, *PLACE, 1, NOW, one) for each in told]
+        told += [Ended("gap", *PLACE, 1, NOW, JobState.DONE, items=huge)]
+        told += [Ended("failed", *PLACE, 1, NOW, JobState.DONE, failed=failed)]
+        record(connection, told, NOW)
+    database.close()
+    assert "too long to be kept" in recorded("result", "gap").stderr
+    assert recorded.json("result", "gap", code=9)["kind"] == "ResultExpired"
+    assert "1 item done, 0 failed; of others the values were too long to be kept" in recorded.ok("jobs", "show", "gap")
+    known = recorded.json("result", "failed")
+    assert (known["result"], known["item_failures"]["1"]["error_type"]) == ({"0": [1]}, "ValueError")
+    assert "1 item failed" in recorded("result", "failed").stderr
 
 
 def test_cancelling_asks_the_history_of_jobs_that_nobody_else_knows(recorded: Warren) -> None:

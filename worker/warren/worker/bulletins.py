@@ -6,6 +6,7 @@ by a result is not told again: of a short job nothing is.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypedDict
@@ -64,6 +65,8 @@ class Bulletins:
         self._known: Connection | None = None
         """The connection on which the exchange was found."""
         self._denied = False
+        self._failures = 0
+        """Times in a row that it could not be told."""
         self._ends: dict[type, Callable[[Any], None]] = {JobEnded: self._ended, JobRefused: self._refused}
         self._all = self._ends | {
             JobStarted: self._started,
@@ -81,11 +84,19 @@ class Bulletins:
         await self._tell()
         while True:
             self._full.clear()
+            await asyncio.sleep(self._pause())
             with suppress(TimeoutError):
                 async with asyncio.timeout(_MOMENT_SECONDS if self._heard else _ASK_SECONDS):
                     await self._full.wait()
             if self._kept or not self._heard:
                 await self._tell()
+
+    def _pause(self) -> float:
+        """Return how long nothing is tried: while the broker is away, ever longer, and not all workers at the same moment."""
+        if not self._failures:
+            return 0.0
+        longest: float = min(_MOMENT_SECONDS * 2 ** min(self._failures, 10), _ASK_SECONDS)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
     async def end(self) -> None:
         """Tell the last, if it can still be told."""
@@ -112,8 +123,9 @@ class Bulletins:
         except ChannelRefused as refused:
             self._denied = refused.permanent and f"'{self._exchange.name}'" in refused.text
         except CANNOT_PUBLISH:
-            pass
+            self._failures += 1
         else:
+            self._failures = 0
             self._heard = True
             for key, each in told.items():
                 if self._kept.get(key) is each:

@@ -10,7 +10,7 @@ from warren.console.broker import producing
 from warren.console.failing import code, document, message
 from warren.console.history import look_up
 from warren.console.invocation import Command, Invocation, pass_invocation
-from warren.console.output import as_line, clock, emit, iso, raw_line, say
+from warren.console.output import as_line, clock, emit, iso, plural, raw_line, say
 from warren.console.store import store_option
 from warren.console.values import finite
 from warren.errors import JobCancelled, JobExpired, JobFailed, JobUnknown, ResultError, ResultExpired, ResultTimeout
@@ -62,6 +62,8 @@ def command(invocation: Invocation, job_id: str, wait: float | None, store: str 
     if invocation.json:
         emit(_document(found) | (document(failure) if failure else {}))
     elif failure is None:
+        if found.failed:
+            say(f"note: {plural(len(found.failed), 'item')} failed: `warren jobs show {found.id}`, `warren dead list`")
         value = _value(found)
         click.echo(as_line(value) if isinstance(value, dict) else raw_line(value))
     else:
@@ -127,4 +129,5 @@ def _document(found: Result) -> dict[str, object]:
         "reason": found.reason,
         "error_type": found.error_type,
         "traceback": found.traceback,
+        **({"item_failures": found.failed} if found.failed else {}),
     }
