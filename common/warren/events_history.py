@@ -24,8 +24,15 @@ class HistoryDropped(msgspec.Struct, frozen=True):
     messages: int
 
 
+class BacklogKept(msgspec.Struct, frozen=True):
+    """A recorder was told how large its stream shall be, and the stream is there with another size: it stays as it is."""
+
+    stream: str
+    wanted: int
+
+
 class StoreBack(msgspec.Struct, frozen=True):
     """The store can be used again."""
 
 
-HistoryEvent = BatchRecorded | NotRecorded | HistoryDropped | StoreBack
+HistoryEvent = BatchRecorded | NotRecorded | HistoryDropped | BacklogKept | StoreBack

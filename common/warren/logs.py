@@ -42,7 +42,7 @@ from warren.events import (
     WorkerReady,
     WorkerStopped,
 )
-from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, StoreBack
+from warren.events_history import BacklogKept, BatchRecorded, HistoryDropped, NotRecorded, StoreBack
 from warren.events_schedules import (
     ScheduleDelayed,
     ScheduleFired,
@@ -97,6 +97,7 @@ _LINES: dict[type, tuple[int, str]] = {
     BatchRecorded: (logging.DEBUG, "recorded"),
     NotRecorded: (logging.WARNING, "messages are skipped and not recorded"),
     HistoryDropped: (logging.ERROR, "history is incomplete: messages were dropped before they were recorded"),
+    BacklogKept: (logging.WARNING, "--backlog changes nothing: the stream is there with another size"),
     StoreBack: (logging.INFO, "the store can be used again"),
     DaemonReady: (logging.INFO, "ready"),
     StandingBy: (logging.INFO, "standing by: another one leads"),

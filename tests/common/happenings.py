@@ -40,6 +40,7 @@ EVENTS: list[Event] = [
     events_history.BatchRecorded(10, 12, 0.02),
     events_history.NotRecorded(1, "it is no result"),
     events_history.HistoryDropped(1000),
+    events_history.BacklogKept("warren.history", 4_000_000_000),
     events_history.StoreBack(),
     events.DaemonReady("recorder", "r", "http://h:1"),
     events.StandingBy("recorder", "r"),

@@ -12,7 +12,7 @@ from warren.amqp.pika_engine import connect
 from warren.amqp.seam import Connection, Message
 from warren.errors import StartError
 from warren.events import Event
-from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded
+from warren.events_history import BacklogKept, BatchRecorded, HistoryDropped, NotRecorded
 from warren.job import Body, Job, to_message
 from warren.recorder.backlog import backlog
 from warren.recorder.daemon import Recorder
@@ -31,6 +31,7 @@ class Scene:
         self.connection, self.settings = connection, settings
         self.names = Names(settings.namespace)
         self.events: list[Event] = []
+        self.backlog = 2_000_000
 
     async def job(self, name: str) -> None:
         message = to_message(Job(name, Body("m:f"), "a", enqueued_at=1.0, ready_at=1.0, first_ready_at=1.0))
@@ -38,7 +39,7 @@ class Scene:
 
     async def record(self, until: Callable[[], object]) -> None:
         """Run a recorder until this is true."""
-        recorder = Recorder(self.settings, self.events.append, backlog=2_000_000)
+        recorder = Recorder(self.settings, self.events.append, backlog=self.backlog)
         serving = asyncio.create_task(recorder.serve())
         try:
             await eventually_async(lambda: asyncio.sleep(0, serving.done() or until()))
@@ -144,6 +145,21 @@ def test_a_stream_that_was_made_anew_is_read_from_its_beginning(
         await scene.job("six")
         await scene.record(lambda: scene.has("six"))
         assert not scene.of(HistoryDropped)
+
+    scenario(broker, namespace, sqlite_url, test)
+
+
+def test_a_backlog_that_is_there_with_another_size_stays_and_that_is_said(
+    broker: Broker, namespace: str, sqlite_url: str
+) -> None:
+    async def test(scene: Scene) -> None:
+        await scene.job("one")
+        await scene.record(lambda: scene.has("one"))
+        assert not scene.of(BacklogKept)
+        scene.backlog = 3_000_000
+        await scene.job("two")
+        await scene.record(lambda: scene.has("two"))
+        assert scene.of(BacklogKept) == [BacklogKept(scene.names.history.stream, 3_000_000)]
 
     scenario(broker, namespace, sqlite_url, test)
 

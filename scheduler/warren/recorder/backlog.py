@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
+from warren.amqp.seam import ChannelRefused, Connection
 from warren.topology import Binding, Item, Names, Queue
 
 DEFAULT_BYTES = 2_000_000_000
 _SEGMENTS = 40
 """The broker drops the oldest by whole segments."""
+_OTHERWISE = 406
+"""How a broker refuses to declare what is there with other arguments."""
 _LEAST_SEGMENT, _MOST_SEGMENT = 1_000_000, 50_000_000
 
 
@@ -23,3 +26,18 @@ def backlog(names: Names, limit: int) -> Iterator[Item]:
     yield Binding(names.history.copies, stream, "")
     yield Binding(names.results, stream, "#")
     yield Binding(names.history.events, stream, "#")
+
+
+async def is_as_large(connection: Connection, stream: Queue) -> bool:
+    """Whether a stream that is there is as it would be made; only declaring it tells.
+
+    Raises:
+        AmqpError: not now, or no right to declare it.
+    """
+    try:
+        await connection.declare(stream)
+    except ChannelRefused as refused:
+        if refused.code != _OTHERWISE:
+            raise
+        return False
+    return True

@@ -5,7 +5,6 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from warren.events import Subscriber
-from warren.recorder.backlog import DEFAULT_BYTES
 from warren.recorder.ledger import Ledger
 from warren.recorder.metrics import RecorderMetrics
 from warren.recorder.recording import Recording
@@ -23,14 +22,14 @@ class Recorder:
     Args:
         settings: all of them.
         on_event: told everything that happens.
-        backlog: bytes that the stream it reads keeps at most.
+        backlog: bytes that the stream it reads keeps at most; one that is there stays as it is.
 
     Raises:
         InvalidSettings: `store` is no URL of one.
         StoreUnavailable: a library is missing.
     """
 
-    def __init__(self, settings: Settings, on_event: Subscriber, *, backlog: int = DEFAULT_BYTES) -> None:
+    def __init__(self, settings: Settings, on_event: Subscriber, *, backlog: int | None = None) -> None:
         database = open_store(settings.store)
         registry = CollectorRegistry()
         metrics = RecorderMetrics(registry)

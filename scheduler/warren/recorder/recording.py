@@ -20,9 +20,9 @@ from warren.amqp.seam import Connection, ConnectionLost, Delivery
 from warren.clock import wall
 from warren.declaring import declare_each
 from warren.errors import StartError, StoreEmpty, StoreUnavailable, TopologyMismatch
-from warren.events_history import BatchRecorded, HistoryDropped, NotRecorded, StoreBack
+from warren.events_history import BacklogKept, BatchRecorded, HistoryDropped, NotRecorded, StoreBack
 from warren.events_schedules import StoreAway
-from warren.recorder.backlog import backlog
+from warren.recorder.backlog import DEFAULT_BYTES, backlog, is_as_large
 from warren.recorder.inflow import Inflow, offset_of
 from warren.recorder.lag import Lag
 from warren.recorder.ledger import Ledger, Overtaken
@@ -48,10 +48,10 @@ class Recording:
         service: around it.
         ledger: where it writes.
         upkeep: of the store, between batches.
-        limit: bytes that the stream keeps at most.
+        limit: bytes that the stream keeps at most, where somebody said so.
     """
 
-    def __init__(self, service: Service, ledger: Ledger, upkeep: Upkeep, limit: int) -> None:
+    def __init__(self, service: Service, ledger: Ledger, upkeep: Upkeep, limit: int | None) -> None:
         self._service = service
         self._ledger = ledger
         self._upkeep = upkeep
@@ -106,7 +106,7 @@ class Recording:
     async def _declare(self, connection: Connection) -> None:
         """All that is copied, and where to: also what workers and producers of an earlier version have not declared."""
         names = self._service.names
-        stream, *bindings = backlog(names, self._limit)
+        stream, *bindings = backlog(names, self._limit or DEFAULT_BYTES)
         assert isinstance(stream, Queue)
         there = await connection.exists(stream)
         if not self._service.settings.declare:
@@ -117,6 +117,8 @@ class Recording:
                 )
             return
         # One that is there stays as large as it is: an operator may have made it so.
+        if there and self._limit is not None and not await is_as_large(connection, stream):
+            self._service.events.emit(BacklogKept(stream.name, self._limit))
         made = () if there else (stream,)
         items = (*topology.base(names), *topology.delays(names), *made, *bindings)
         await declare_each(connection, *items, who="recorder")

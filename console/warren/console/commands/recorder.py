@@ -17,8 +17,7 @@ _LEAST_BYTES = 2_000_000
 @click.option(
     "--backlog",
     metavar="SIZE",
-    default="2GB",
-    help="Of the stream in which the broker keeps what is not recorded yet, as 500MB; 2GB by default.",
+    help="Of the stream in which the broker keeps what is not recorded yet, as 500MB; 2GB by default. One that is there stays as it is.",
 )
 @click.option(
     "--history-age", metavar="SECONDS", help="For which a job that has ended is kept; a week by default, 0 for ever."
@@ -26,13 +25,13 @@ _LEAST_BYTES = 2_000_000
 @click.option("--history-jobs", metavar="N", help="That have ended are kept; 1,000,000 by default, 0 for all.")
 @daemon_options
 @pass_invocation
-def command(invocation: Invocation, /, backlog: str, **given: Any) -> None:
+def command(invocation: Invocation, /, backlog: str | None, **given: Any) -> None:
     """Keep what happens to jobs in the store, for `warren jobs` and the console.
 
     Any number may run: one records, the others stand by. While none does, the broker keeps what happens, up to the size of the
     backlog; nothing else waits for it. With --json one document tells when it is ready, and which port serves /metrics.
     """
-    size = _size(backlog)
+    size = None if backlog is None else _size(backlog)
     settings = invocation.settings(**given)
     serve_daemon(lambda tell: _made(settings, size, tell), settings, as_json=invocation.json)
 
@@ -47,7 +46,7 @@ def _size(text: str) -> int:
     return size
 
 
-def _made(settings: Settings, backlog: int, tell: Subscriber) -> Any:
+def _made(settings: Settings, backlog: int | None, tell: Subscriber) -> Any:
     from warren.store.opening import open_store  # noqa: PLC0415 - says so where the libraries are missing
 
     open_store(settings.store).close()
