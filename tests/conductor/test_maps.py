@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 from tests.conductor.stage import Stage, stage
+from tests.support import eventually_async
 
 from warren.job import Body, Job
 from warren.result import ItemFailure, Result
@@ -159,5 +160,31 @@ def test_a_map_that_is_cancelled_ends_at_once_and_what_comes_later_is_nothing(da
             )
             await on.ended("other")
             assert found.progress.nodes == (await on.ended("w")).progress.nodes
+
+    asyncio.run(scene())
+
+
+def test_the_lost_result_of_a_chunk_is_found_in_the_stream(database: Database) -> None:
+    async def scene() -> None:
+        async with stage(database, join) as on:
+            await on.submit(mapped())
+            # By another key it goes into the stream alone, as if the workflows' queue had been purged.
+            lost = Result(
+                "", "t:text", "default", JobState.DONE, 1, 2.0, items=dict.fromkeys(range(3), msgspec.Raw(b'"a"'))
+            )
+            of = msgspec.structs.replace(chunk_of(0, 3), reply_to=None)
+            await on.publish(msgspec.structs.replace(lost, id=of.id), of)
+            await told(on, 1, {0: "b"})
+            await on.say(MapEnd("w", "map", 2, 4, 2.0))
+
+            async def counted() -> bool:
+                found = on.stored("w")
+                return found is not None and found.progress.maps["map"].chunks == 2
+
+            await eventually_async(counted)
+            await on.crash()
+            await on.lead(overdue_seconds=-1.0)
+            await on.ended("w")
+            assert msgspec.json.decode((await on.answer("w")).value) == "aaab"
 
     asyncio.run(scene())

@@ -11,6 +11,7 @@ from tests.conductor.stage import Stage, stage
 from tests.support import eventually_async
 
 from warren import job, result
+from warren.amqp.engines import connect_any
 from warren.amqp.seam import ChannelRefused, Delivery, Message
 from warren.conductor import doing
 from warren.conductor.doing import Doer
@@ -21,11 +22,14 @@ from warren.events_schedules import StoreAway
 from warren.events_workflows import WorkflowMessageIgnored, WorkflowsSwept
 from warren.job import Job
 from warren.result import Result
+from warren.service import service
+from warren.service.leadership import HEARTBEAT_SECONDS
 from warren.states import JobState
+from warren.store import workflows as store
 from warren.store.database import Database
 from warren.topology import WORKFLOWS, Names
 from warren.workflow.graph import Definition, Graph, Input, Node, job_id
-from warren.workflow.machine import NodeProgress
+from warren.workflow.machine import NodeProgress, Progress
 from warren.workflow.messages import Cancel, Submit
 from warren.workflow.states import NodeState, OnFailure, WorkflowState
 
@@ -369,3 +373,43 @@ def test_a_request_without_an_id_counts_once_however_often_it_comes(database: Da
         assert len(on.ran) == 2
 
     act(database, scene)
+
+
+# --- the duty --------------------------------------------------------------------------------------------------------
+
+
+def test_more_than_one_transaction_removes_is_removed_at_once(database: Database) -> None:
+    async def scene(on: Stage) -> None:
+        await on.crash()
+        with database.write() as connection:
+            for number in range(2 * store.FORGOTTEN + 1):
+                one = msgspec.structs.replace(CHAIN, id=f"old{number}", created_at=float(number + 1))
+                ended = Progress({"a": NodeProgress(NodeState.DONE)}, WorkflowState.DONE, ended_at=2.0)
+                assert store.add(connection, one, ended, 2.0)
+        await on.lead()
+
+        async def left() -> bool:
+            with database.read() as connection:
+                return store.counts(connection)[WorkflowState.DONE] == 3
+
+        await eventually_async(left)
+
+    act(database, scene, history_jobs=3)
+
+
+def test_what_a_leader_that_hangs_has_taken_comes_back_as_fast_as_the_lead_does(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeats = {}
+
+    async def connecting(urls: Any, engine: str, *, name: str, heartbeat: int, timeout: float) -> Any:
+        heartbeats[name.rsplit(maxsplit=1)[-1]] = heartbeat
+        return await connect_any(urls, engine, name=name, heartbeat=heartbeat, timeout=timeout)
+
+    monkeypatch.setattr(service, "connect_any", connecting)
+
+    async def scene(on: Stage) -> None:
+        assert on.leading is not None
+
+    act(database, scene)
+    assert heartbeats["conducting"] == HEARTBEAT_SECONDS

@@ -24,6 +24,7 @@ from warren.errors import (
 )
 from warren.job import Job
 from warren.producer import AsyncProducer, Producer
+from warren.producer.starting import Starter
 from warren.result import Result
 from warren.states import JobState
 from warren.task import task
@@ -218,6 +219,26 @@ def test_a_map_that_cannot_be_enqueued_is_cancelled(memory_broker: str, producer
     assert isinstance(submit, Submit)
     assert isinstance(cancel, Cancel)
     assert cancel.reason == "its producer could not enqueue all of its items"
+
+
+def test_a_map_whose_end_cannot_be_said_is_cancelled(
+    memory_broker: str, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> None:
+        raise PublishRefused("no")
+
+    monkeypatch.setattr(Starter, "end_map", refused)
+
+    async def awaited() -> None:
+        async with AsyncProducer(settings(memory_broker)) as other:
+            await other.map_reduce(double, [1], reduce=total)
+
+    with Hands(memory_broker, nothing), Requested(memory_broker) as requested:
+        with pytest.raises(PublishRefused):
+            producer.map_reduce(double, [1], reduce=total)
+        with pytest.raises(PublishRefused):
+            asyncio.run(awaited())
+        assert [type(one) for one in requested.took(4)] == [Submit, Cancel] * 2
 
 
 @pytest.mark.parametrize("wrong", [{"chunk": 0}, {"fan_in": 1}])

@@ -64,6 +64,7 @@ __all__ = [
     "Step",
     "apply",
     "begin",
+    "lost_map",
     "overdue",
 ]
 _TEXT = 1_000
@@ -99,17 +100,29 @@ def apply(graph: Graph, progress: Progress, happening: Happening) -> Step:
             return _nudged(graph, progress, happening.at)
 
 
-def overdue(graph: Graph, progress: Progress, before: float) -> tuple[tuple[str, str], ...]:
-    """Return nodes that have been queued since before a moment, each with the id of its job: its result may have been lost."""
-    definition, found = graph.definition, list[tuple[str, str]]()
+def overdue(graph: Graph, progress: Progress, before: float) -> tuple[tuple[str, str, float], ...]:
+    """Return nodes that have been queued, silently, since before a moment: their results may have been lost.
+
+    Each comes with the id of its job and with when that may have been enqueued: of a map its chunks stand for it.
+    """
+    definition, found = graph.definition, list[tuple[str, str, float]]()
     for name, node in progress.nodes.items():
         if node.state is not NodeState.QUEUED or node.since >= before:
             continue
         if definition.nodes[name].map is None:
-            found.append((name, job_id(definition.id, name, node.run)))
+            found.append((name, job_id(definition.id, name, node.run), node.since))
         else:
-            found += open_parts(definition, name, progress.maps.get(name, Folding()), _PARTS).items()
+            parts = open_parts(definition, name, progress.maps.get(name, Folding()), _PARTS)
+            found += [(part, job, node.since if node.begun is None else node.begun) for part, job in parts.items()]
     return tuple(found)
+
+
+def lost_map(graph: Graph, progress: Progress) -> str | None:
+    """Return a map that a retry would have to run again, and cannot: nobody has its items any more."""
+    failed = {name for name, node in progress.nodes.items() if node.state is not NodeState.DONE}
+    again = failed | graph.descendants(failed)
+    maps = ((name, node.map.into) for name, node in graph.definition.nodes.items() if node.map is not None)
+    return next((name for name, into in maps if name in again or into in again), None)
 
 
 def _nudged(graph: Graph, progress: Progress, now: float) -> Step:
@@ -147,7 +160,8 @@ def _map_counted(graph: Graph, progress: Progress, told: MapCounted) -> Step:
 
 def _folded(graph: Graph, progress: Progress, name: str, led: tuple[Folding, list[Group]], now: float) -> Step:
     folding, groups = led
-    nodes = {**progress.nodes, name: replace(progress.nodes[name], since=now)}
+    node = progress.nodes[name]
+    nodes = {**progress.nodes, name: replace(node, since=now, begun=node.since if node.begun is None else node.begun)}
     if folding.end is not None:
         spec = _spec(graph, name)
         assert spec is not None
@@ -221,7 +235,7 @@ def _cancelled(graph: Graph, progress: Progress, asked: CancelAsked) -> Step:
         return Step(progress)
     if progress.verdict is None:
         progress = replace(progress, verdict=WorkflowState.CANCELLED, why=asked.reason[:_TEXT])
-    jobs = dict(overdue(graph, progress, float("inf")))
+    jobs = {name: job for name, job, _ in overdue(graph, progress, float("inf"))}
     ended = NodeProgress(NodeState.CANCELLED, 1, asked.at, why=asked.reason[:_TEXT])  # of a map; a job tells its end
     open_maps = {n: ended for n, node in progress.nodes.items() if node.state is NodeState.QUEUED and _spec(graph, n)}
     step = _advanced(graph, replace(progress, nodes={**progress.nodes, **open_maps}), asked.at)
@@ -238,8 +252,8 @@ def _retried(graph: Graph, progress: Progress, asked: RetryAsked) -> Step:
     if progress.state is WorkflowState.RUNNING or not failed:
         return Step(progress)
     again = failed | graph.descendants(failed)
-    if any(node.map and (name in again or node.map.into in again) for name, node in graph.definition.nodes.items()):
-        return Step(progress)  # nobody has its items any more
+    if lost_map(graph, progress) is not None:
+        return Step(progress)
     nodes = {name: _waiting(node, asked.at) if name in again else node for name, node in progress.nodes.items()}
     return _advanced(graph, _running(progress, nodes), asked.at)
 

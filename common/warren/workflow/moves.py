@@ -15,9 +15,10 @@ class NodeProgress(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         run: how often its job was enqueued in the history, 0 for never.
-        since: when it came into this state, seconds since the epoch.
+        since: when it came into this state, or when of a map something was heard last, seconds since the epoch.
         unbegun: whether it was skipped or cancelled before its job was enqueued.
         why: of an end that is not `done`: the reason of the dead letter, who cancelled it, which node it was skipped after.
+        begun: of a map of which something was heard, when it was enqueued.
     """
 
     state: NodeState = NodeState.WAITING
@@ -27,6 +28,7 @@ class NodeProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     error: str = ""
     error_type: str = ""
+    begun: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from warren.console.output import clock, iso, plural
 from warren.store.workflows import Stored, Summary
 from warren.workflow.graph import Graph, job_id
 from warren.workflow.jobs import result_nodes
-from warren.workflow.machine import NodeProgress, Progress
+from warren.workflow.machine import NodeProgress, Progress, lost_map
 from warren.workflow.states import NodeState, WorkflowState
 
 HEADINGS = ("id", "state", "nodes", "began, UTC", "name")
@@ -71,6 +71,8 @@ def hint(one: Stored) -> str:
     """Return what can be done about a workflow, if anything."""
     workflow, state = one.definition.id, one.progress.state
     if state in {WorkflowState.FAILED, WorkflowState.CANCELLED}:
+        if (lost := lost_map(Graph.of(one.definition), one.progress)) is not None:
+            return f"it cannot be retried: nobody has the items of map {lost!r} any more; start it anew"
         return f"`warren workflows retry {workflow}` runs again what is not done"
     queued = [name for name, node in one.progress.nodes.items() if node.state is NodeState.QUEUED]
     if state is WorkflowState.RUNNING and queued:

@@ -177,10 +177,10 @@ class AsyncProducer:
         chunks = Chunks(definition, client.composer, task, items, kwargs or {})
         try:
             await client.send_many(chunks)
+            await starter.end_map(chunks)
         except BaseException:
             await starter.cancel(definition.id, NOT_ENQUEUED)
             raise
-        await starter.end_map(chunks)
         return AsyncWorkflowHandle(slot, client.wait, self.cancel_workflow)
 
     async def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:

@@ -213,10 +213,10 @@ class Producer:
         chunks = Chunks(definition, client.composer, task, items, kwargs or {})
         try:
             self._host.send_many(chunks)
+            self._host.call(lambda client: client.starter.end_map(chunks))
         except BaseException:
             self.cancel_workflow(definition.id, reason=NOT_ENQUEUED)
             raise
-        self._host.call(lambda client: client.starter.end_map(chunks))
         return WorkflowHandle(slot, self._wait, self.cancel_workflow)
 
     def cancel_workflow(self, workflow_id: str, *, reason: str = REASON) -> None:

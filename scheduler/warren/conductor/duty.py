@@ -9,6 +9,7 @@ from warren.conductor.sweeping import OVERDUE_SECONDS, Sweeper
 from warren.declaring import declare_each
 from warren.rebuilding import Life
 from warren.scheduler.duties import Running
+from warren.service.leadership import HEARTBEAT_SECONDS
 from warren.service.lives import Lives
 from warren.service.service import Service
 from warren.store.database import Database
@@ -41,7 +42,8 @@ class Conducting:
         """Begin; see `Duty`."""
         service = self._service
         async with Lives() as lives:
-            consuming = await service.connect("conducting")
+            # When this process hangs, what it has taken goes to the next leader as soon as the lead does.
+            consuming = await service.connect("conducting", HEARTBEAT_SECONDS)
             lives.add(consuming)
             if service.settings.declare:
                 items = (*topology.base(service.names), *topology.workflows(service.names))

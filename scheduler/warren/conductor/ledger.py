@@ -173,20 +173,18 @@ class Ledger:
             if machine.apply(graph, one.progress, Nudged(before)).taken:
                 stuck.append(workflow)
             overdue += [
-                Overdue(workflow, node, job, one.progress.nodes[node].since)
-                for node, job in machine.overdue(graph, one.progress, before)
+                Overdue(workflow, node, job, since) for node, job, since in machine.overdue(graph, one.progress, before)
             ]
         return Survey(tuple(ids), tuple(stuck), tuple(overdue))
 
-    def sum_up(self, ended_before: float | None, most: int | None) -> Counts:
-        """Remove what ended long ago, and count what there is.
-
-        Args:
-            ended_before: seconds since the epoch, None for never.
-            most: how many that have ended stay, None for all.
-        """
+    def forget(self, ended_before: float | None, most: int | None) -> bool:
+        """Remove some of what ended before a moment, or is not of so many that stay; return whether there may be more."""
         with self._database.write() as connection:
-            store.forget(connection, ended_before=ended_before, most=most)
+            return store.forget(connection, ended_before=ended_before, most=most) >= store.FORGOTTEN
+
+    def counts(self) -> Counts:
+        """Count what there is."""
+        with self._database.read() as connection:
             return store.counts(connection)
 
     def refuse(self, refused: Sequence[tuple[Due, str]], now: float) -> Heeded:

@@ -79,7 +79,10 @@ class Sweeper:
         self._service.events.emit(WorkflowsSwept(running, repeated, moved, found))
         settings = self._service.settings
         before = now - settings.history_age if settings.history_age else None
-        self._count(await self._service.store.run(self._ledger.sum_up, before, settings.history_jobs or None))
+        # One transaction each, so that in between others have their turn.
+        while await self._service.store.run(self._ledger.forget, before, settings.history_jobs or None):
+            pass
+        self._count(await self._service.store.run(self._ledger.counts))
 
     async def _look(self, overdue: Sequence[Overdue]) -> int:
         """Look for the results of what is queued for long, and take in what is found; return how many that changed."""

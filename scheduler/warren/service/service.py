@@ -113,8 +113,12 @@ class Service:
         else:
             self._loop.call_soon_threadsafe(self.stopping.ask, "stop")
 
-    async def connect(self, purpose: str) -> Connection:
+    async def connect(self, purpose: str, heartbeat: int | None = None) -> Connection:
         """Open one connection by the settings.
+
+        Args:
+            purpose: for its name.
+            heartbeat: seconds, where that of the settings is too long.
 
         Raises:
             ConnectFailed: not now, or never.
@@ -123,7 +127,7 @@ class Service:
             self.settings.urls,
             self.settings.engine or "pika",
             name=f"warren {self.kind} {self.name} {purpose}",
-            heartbeat=self.settings.heartbeat,
+            heartbeat=heartbeat or self.settings.heartbeat,
             timeout=self.settings.connect_timeout,
         )
 

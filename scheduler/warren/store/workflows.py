@@ -15,6 +15,9 @@ from warren.workflow.graph import Definition
 from warren.workflow.machine import Action, Progress
 from warren.workflow.states import WorkflowState
 
+FORGOTTEN = 500
+"""Workflows that are removed in one transaction."""
+
 
 class Stored(msgspec.Struct, frozen=True):
     """A workflow as it is in the store."""
@@ -213,14 +216,14 @@ def done(connection: Connection, entries: Collection[int]) -> None:
 # --- retention -------------------------------------------------------------------------------------------------------
 
 
-def forget(connection: Connection, *, ended_before: float | None, most: int | None, limit: int = 500) -> int:
+def forget(connection: Connection, *, ended_before: float | None, most: int | None, limit: int = FORGOTTEN) -> int:
     """Remove workflows that have ended, with all that belongs to them; return how many.
 
     Args:
         connection: a transaction that writes.
         ended_before: those that ended before this moment, seconds since the epoch.
         most: of those that have ended, how many stay: the newest.
-        limit: how many are removed at most.
+        limit: how many are removed for each of these at most; what is left is removed by the next call.
     """
     ids: set[str] = set()
     ended = select(workflows.c.id).where(workflows.c.ended_at.is_not(None))

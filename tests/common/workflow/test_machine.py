@@ -290,7 +290,7 @@ def test_a_node_that_may_fail_fails_nothing() -> None:
 def test_what_is_queued_for_long_is_told_with_its_job() -> None:
     graph = chain(OnFailure.FAIL)
     assert overdue(graph, begin(graph, 10.0).progress, 10.0) == ()
-    assert overdue(graph, begin(graph, 10.0).progress, 11.0) == (("a", job_id("w", "a", 1)),)
+    assert overdue(graph, begin(graph, 10.0).progress, 11.0) == (("a", job_id("w", "a", 1), 10.0),)
 
 
 def test_progress_is_the_same_after_being_written_down() -> None:

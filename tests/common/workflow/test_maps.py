@@ -17,6 +17,7 @@ from warren.workflow.machine import (
     PartEnded,
     RetryAsked,
     Step,
+    lost_map,
     overdue,
 )
 from warren.workflow.mapping import ABANDONED_SECONDS, part_id
@@ -80,12 +81,14 @@ def test_a_cancel_ends_a_map_and_a_retry_cannot_begin_it_again() -> None:
     assert step.progress.state is WorkflowState.CANCELLED
     again = machine.apply(GRAPH, step.progress, RetryAsked("r", 3.0))
     assert (again.actions, again.progress.state) == ((), WorkflowState.CANCELLED)
+    assert lost_map(GRAPH, step.progress) == "m"
 
 
 def test_a_retry_after_a_map_that_is_done_leaves_it_alone() -> None:
     step = after(part(0), MapCounted("m", 1, 2, 1.0), part(0, level=1), CancelAsked("c", 2.0))
     own = machine.overdue(GRAPH, step.progress, 1e9)[0][1]
     step = machine.apply(GRAPH, step.progress, machine.Ended("after", own, JobState.CANCELLED, 3.0))
+    assert lost_map(GRAPH, step.progress) is None
     assert machine.apply(GRAPH, step.progress, RetryAsked("r", 3.0)).actions == (machine.Enqueue("after", 2),)
 
 
@@ -103,7 +106,13 @@ def test_a_map_whose_producer_is_gone_fails_after_an_hour() -> None:
 
 def test_parts_whose_results_may_be_lost_are_told() -> None:
     progress = after(part(0), MapCounted("m", 2, 3, 1.0)).progress
-    assert overdue(GRAPH, progress, 2.0) == (("m@0.1.1", part_id(MAPPED, "m", 0, 1)),)
+    assert overdue(GRAPH, progress, 2.0) == (("m@0.1.1", part_id(MAPPED, "m", 0, 1), 0.0),)
+
+
+def test_the_result_of_an_early_chunk_is_looked_for_from_when_the_map_was_enqueued_whatever_ended_since() -> None:
+    progress = after(MapCounted("m", 3, 5, 1.0), part(0), part(2, count=1)).progress
+    assert progress.nodes["m"].since == 10.0
+    assert overdue(GRAPH, progress, 11.0) == (("m@0.1.2", part_id(MAPPED, "m", 0, 1), 0.0),)
 
 
 @pytest.mark.parametrize("name", ["m", "m@0", "m@0.1.2.3", "@0.1", "m@x.1", "m@0.-1"])

@@ -12,8 +12,8 @@ from warren.conductor.reading import Happened, Submitted
 from warren.console.cli import run
 from warren.states import JobState
 from warren.store.database import Database
-from warren.workflow.graph import Definition, Graph, Node, job_id
-from warren.workflow.machine import Ended
+from warren.workflow.graph import Definition, Graph, MapSpec, Node, job_id
+from warren.workflow.machine import CancelAsked, Ended
 from warren.workflow.states import OnFailure
 
 
@@ -35,13 +35,16 @@ def warren(tmp_path: Path) -> Warren:
             state = JobState.DEAD if name == "failed" else JobState.DONE
             end = Ended("a", job_id(workflow, "a", 1), state, 0.0, error="no such file", error_type="OSError")
             ledger.hear([Happened(workflow, end)], 1_700_000_005.0)
+    nodes = {"m": Node("t:m", map=MapSpec("r")), "r": Node("t:r", after={"m": OnFailure.FAIL})}
+    mapped = Definition("0188-map", "a map", nodes, created_at=1_600_000_000.0)
+    ledger.hear([Submitted(Graph.of(mapped)), Happened("0188-map", CancelAsked("x", 0.0))], 1_600_000_005.0)
     database.close()
     return Warren(url="memory://nobody", store=url)
 
 
 def test_workflows_are_listed_the_newest_first_and_by_state_and_name(warren: Warren) -> None:
     found = warren.json("workflows")
-    assert [one["name"] for one in found] == ["the done one", "the running one", "the failed one"]
+    assert [one["name"] for one in found] == ["the done one", "the running one", "the failed one", "a map"]
     assert found[2]["why"] == "node 'a' failed: OSError: no such file"
     text = warren.ok("workflows", "list", "--state", "failed", "--name", "FAIL")
     assert text.splitlines()[1:] == ["01990-failed  failed  2/2    11-14 22:13:20  the failed one"]
@@ -67,6 +70,7 @@ def test_one_is_drawn_by_the_beginning_of_its_id(warren: Warren) -> None:
         (("show", "0199"), "several workflows begin with '0199'"),
         (("retry", "01991"), "workflow 01991-running is running"),
         (("retry", "01992"), "there is nothing to retry"),
+        (("retry", "0188"), "nobody has the items of map 'm' any more"),
         (("cancel", "01992"), "has ended: it is done"),
     ],
 )
@@ -80,6 +84,12 @@ def test_what_cannot_be_meant_is_said(
     monkeypatch.setenv("WARREN_STORE", warren.environ["WARREN_STORE"])
     assert run(["workflows", *arguments, "--json"]) == 1
     assert said in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_of_a_map_that_cannot_be_retried_no_retry_is_proposed(warren: Warren) -> None:
+    shown = warren("workflows", "show", "0188")
+    assert "it cannot be retried" in shown.stderr
+    assert "workflows retry" not in shown.stderr
 
 
 def test_what_is_said_stands_where_no_scheduler_hears_it_and_that_is_told(warren: Warren) -> None:

@@ -162,6 +162,13 @@ def _check_retriable(one: "Stored") -> None:
         raise WrongState(f"workflow {workflow} is running; retry it when it has ended, or cancel it before")
     if all(node.state == "done" for node in one.progress.nodes.values()):
         raise WrongState(f"workflow {workflow} is done, and all of its nodes are: there is nothing to retry")
+    from warren.workflow.graph import Graph  # noqa: PLC0415 - a worker's console has no use for it
+    from warren.workflow.machine import lost_map  # noqa: PLC0415
+
+    if (lost := lost_map(Graph.of(one.definition), one.progress)) is not None:
+        raise WrongState(
+            f"workflow {workflow} cannot be retried: nobody has the items of map {lost!r} any more; start it anew"
+        )
 
 
 def _say(
