@@ -15,6 +15,7 @@ from warren.states import JobState
 from warren.store.database import Database
 from warren.store.tables_workflows import outputs
 from warren.topology import WORKFLOW_JOB
+from warren.workflow.folding import Folding
 from warren.workflow.graph import Definition, Input, MapSpec, Node, part_name
 from warren.workflow.mapping import part_id
 from warren.workflow.messages import Cancel, MapEnd
@@ -179,7 +180,7 @@ def test_the_lost_result_of_a_chunk_is_found_in_the_stream(database: Database) -
 
             async def counted() -> bool:
                 found = on.stored("w")
-                return found is not None and found.progress.maps["map"].chunks == 2
+                return found is not None and found.progress.maps.get("map", Folding()).chunks == 2
 
             await eventually_async(counted)
             await on.crash()
