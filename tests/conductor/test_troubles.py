@@ -384,7 +384,7 @@ def test_more_than_one_transaction_removes_is_removed_at_once(database: Database
         with database.write() as connection:
             for number in range(2 * store.FORGOTTEN + 1):
                 one = msgspec.structs.replace(CHAIN, id=f"old{number}", created_at=float(number + 1))
-                ended = Progress({"a": NodeProgress(NodeState.DONE)}, WorkflowState.DONE, ended_at=2.0)
+                ended = Progress({"a": NodeProgress(NodeState.DONE)}, WorkflowState.DONE, ended_at=time.time())
                 assert store.add(connection, one, ended, 2.0)
         await on.lead()
 
