@@ -5,7 +5,7 @@
 PYTHON := .venv/bin/python
 STAMP := .venv/installed
 BENCH_STAMP := .venv/installed-bench
-WORKERS := 3
+WORKERS := 4
 PYTHONS := python3.13 python3.12 python3.11 python3
 
 .PHONY: demo test check fix soak bench bench-history bench-recorder bench-smoke clean help
