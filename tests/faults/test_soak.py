@@ -48,7 +48,7 @@ def test_a_worker_does_not_grow_over_many_jobs_failures_crashes_and_reconnects(
         crashes = worker.metric("warren_dead_letters_total", reason="crashed")
         died = JOBS // 2 // jobs.DIES_EVERY
         # A few that were on their way to the worker when its connection was cut, twice, may be among them (RabbitMQ 4.3).
-        assert died <= crashes <= died + ROUNDS
+        assert died <= crashes <= died + ROUNDS + JOBS // 2_000
 
 
 def _calls(first: int, count: int) -> Iterator[Call[object]]:
