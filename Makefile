@@ -18,7 +18,7 @@ help:
 	@echo 'make fix     repair what the linter and the formatter can'
 	@echo 'make bench   measure speed beside Celery, Dramatiq and Taskiq; ARGS="--only drain --runs 1"'
 	@echo 'make bench-history   what a question to the history of 1,000,000 jobs takes; ARGS="--jobs 100000"'
-	@echo 'make bench-recorder   how fast a recorder writes a backlog; ARGS="--jobs 50000 --store postgresql://…"'
+	@echo 'make bench-recorder   a recorder beside the fastest worker; ARGS="--jobs 50000 --only sqlite"'
 	@echo 'make clean   remove what was made here'
 
 demo: $(STAMP)

@@ -1,103 +1,135 @@
-"""How fast a recorder writes a backlog: `python -m benchmarks.recording --jobs 50000 --store sqlite:///FILE`.
+"""`python -m benchmarks.recording`: how fast a recorder writes what a worker at its fastest tells, to SQLite and PostgreSQL.
 
-Each job is two messages, as of a plain job that is done: its copy and its result. Nothing else runs meanwhile but the broker,
-and PostgreSQL if that is the store. Texts are indexed as they come, as in service.
+Jobs that do nothing are enqueued and a worker of two processes drains them, once while nobody keeps history, once while a stream
+does. Then a recorder reads all of it from the stream: of each job its copy, and its end, which a result tells or, where none is
+published, an event. Each has the machine for itself, but for the broker, and PostgreSQL where that is the store. Texts are indexed
+as they come, as in service.
 """
 
-import argparse
 import asyncio
-import os
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
+import click
+from benchmarks.apart import apart
+from benchmarks.history import stores
+from benchmarks.jobs.work import PAYLOAD
+from benchmarks.measures.drain import watched
+from benchmarks.processes import cpu_of
+from benchmarks.site import Site
+from benchmarks.systems.system import module
+from benchmarks.waiting import wait_until
+from benchmarks.worker import running
 
-from warren import result, topology
+from warren import topology
 from warren.amqp.pika_engine import connect
-from warren.console.private_broker import PrivateBroker, Server, aloud, ensure_installed, version_root
-from warren.events import Event
-from warren.events_history import BatchRecorded
-from warren.job import Body, Job, new_id, to_message
+from warren.console.private_broker import PrivateBroker, aloud, private_broker, version_root
 from warren.recorder.backlog import DEFAULT_BYTES, backlog
-from warren.recorder.daemon import Recorder
-from warren.result import Result
-from warren.settings import Settings
 from warren.states import JobState
+from warren.store.database import Database
+from warren.store.kinds import all_kinds
+from warren.store.places import place
 from warren.topology import Names
 
-_TOGETHER = 1_000
+CASES = {"no results": "nothing", "results": "answered"}
+_WARM = 300
+_NEARLY = 0.98
+"""Of the jobs: a worker that is killed takes the last news along."""
+_SECONDS, _POLL_SECONDS = 120, 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured: messages and jobs a second, and the recorder's CPU for a job in microseconds."""
+    """Jobs and messages a second of a recorder, and its CPU for a job in microseconds."""
 
-    messages: float
     jobs: float
+    messages: float
     cpu: float
 
 
-async def fill(url: str, jobs: int) -> None:
-    """Have a backlog of so many jobs that are done."""
-    names = Names()
-    connection = await connect(url, name="benchmark", heartbeat=30, timeout=30)
-    await connection.declare(*topology.base(names), *topology.work_queue(names, "default"))
-    await connection.declare(*backlog(names, DEFAULT_BYTES))
-    for start in range(0, jobs, _TOGETHER):
-        confirms = []
-        for number in range(start, min(start + _TOGETHER, jobs)):
-            now = time.time()
-            job = Job(new_id(now), Body("m:f", [msgspec.Raw(b"%d" % number)]), "default", enqueued_at=now)
-            told = Result(job.id, "m:f", "default", JobState.DONE, 1, now, "w", msgspec.Raw(b"%d" % number))
-            message, key = result.to_message(told, job)
-            confirms.append(connection.publish(to_message(job), names.jobs, "default"))
-            confirms.append(connection.publish(message, names.results, key, mandatory=False))
-        await asyncio.gather(*confirms)
+async def keep(site: Site) -> None:
+    """Have a stream that keeps what is told."""
+    names = Names(site.space)
+    connection = await connect(site.url, name="benchmark", heartbeat=30, timeout=30)
+    await connection.declare(*topology.base(names), *topology.delays(names), *backlog(names, DEFAULT_BYTES))
     await connection.close()
 
 
-async def measure(url: str, store: str, jobs: int) -> Figures:
-    """Have a recorder write it."""
-    done, seen, begun = asyncio.Event(), 0, 0.0
-
-    def tell(event: Event) -> None:
-        nonlocal seen, begun
-        if isinstance(event, BatchRecorded):
-            begun = begun or time.monotonic() - event.seconds
-            seen += event.messages
-            if seen >= 2 * jobs:
-                done.set()
-
-    recorder = Recorder(Settings(url=url, store=store, http_port=-1), tell)
-    cpu = time.process_time()
-    serving = asyncio.create_task(recorder.serve())
-    await done.wait()
-    seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
-    recorder.stop()
-    await serving
-    return Figures(seen / seconds, jobs / seconds, 1e6 * cpu / jobs)
+def drain(site: Site, job: str, jobs: int) -> float:
+    """Have a worker run so many jobs; return how many it ran in a second."""
+    apart(site, "warren", "at_once", job, [PAYLOAD], jobs)
+    with running("warren", site) as worker:
+        ran, used = watched(worker, _WARM, jobs, seconds=60)
+    return ran / used.seconds
 
 
-def main() -> None:
-    """Be the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=50_000)
-    parser.add_argument("--store", default="")
-    given = parser.parse_args()
-    version = os.environ.get("BROKER")
-    root = version_root(version, aloud) if version else None
-    broker = PrivateBroker(Server(root=root) if root else ensure_installed(aloud))
-    with tempfile.TemporaryDirectory() as folder:
-        store = given.store or f"sqlite:///{Path(folder) / 'history.db'}"
+@contextmanager
+def recording(site: Site, store: str) -> Iterator[int]:
+    """`warren recorder`, which has been started; its process id."""
+    names = ("--url", site.url, "--namespace", site.space, "--store", store)
+    argv = module("warren", "recorder", "--http-port", "0", "--log-level", "warning", *names)
+    with subprocess.Popen(argv, env=site.environ()) as process:
         try:
-            broker.start()
-            asyncio.run(fill(broker.url, given.jobs))
-            figures = asyncio.run(measure(broker.url, store, given.jobs))
+            yield process.pid
         finally:
-            broker.close()
-    print(f"{figures.messages:,.0f} messages/s, {figures.jobs:,.0f} jobs/s, {figures.cpu:.0f} µs of CPU a job")
+            process.terminate()
+
+
+def record(site: Site, store: str, jobs: int) -> Figures:
+    """Have a recorder write so many jobs."""
+    database = Database(store)
+    database.migrate()
+    stream, before = Names(site.space).history.stream, _recorded(database)
+    with recording(site, store) as pid:
+        wait_until(lambda: _read(database, stream) > 0, _SECONDS, "the recorder begins", _POLL_SECONDS)
+        begun, at, cpu = time.monotonic(), _read(database, stream), cpu_of(pid)
+        wait_until(lambda: _recorded(database) - before >= jobs, _SECONDS, "the jobs are recorded", _POLL_SECONDS)
+        seconds, cpu, messages = time.monotonic() - begun, cpu_of(pid) - cpu, _read(database, stream) - at
+    database.close()
+    return Figures(jobs / seconds, messages / seconds, 1e6 * cpu / jobs)
+
+
+def _read(database: Database, stream: str) -> int:
+    with database.read() as connection:
+        found = place(connection, stream)
+    return found.next_offset if found else 0
+
+
+def _recorded(database: Database) -> int:
+    with database.read() as connection:
+        return sum(kind.jobs for kind in all_kinds(connection) if kind.state == JobState.DONE)
+
+
+def site_of(broker: PrivateBroker, space: str, folder: str) -> Site:
+    """A site of its own in this folder."""
+    assert broker.pid is not None, "the broker has ended"
+    return Site(broker.url, space, tempfile.mkdtemp(dir=folder), broker.pid, prefetch=None)
+
+
+@click.command()
+@click.option("--jobs", type=click.IntRange(min=1_000), default=50_000, show_default=True, help="Of each kind.")
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database.")
+@click.option("--broker", envvar="BROKER", default="", help="RabbitMQ's version, 3.10 or 4.3; else what is there.")
+def main(jobs: int, only: str | None, broker: str) -> None:
+    """Be the command; it never fails over a figure."""
+    kinds = (only,) if only else ("sqlite", "postgresql")
+    brokers = private_broker(root=version_root(broker, aloud) if broker else None)
+    with tempfile.TemporaryDirectory() as folder, brokers as node, stores(kinds) as urls:
+        for name, job in CASES.items():
+            unseen = drain(site_of(node, f"{job}-unseen", folder), job, jobs)
+            asyncio.run(keep(site := site_of(node, job, folder)))
+            seen = drain(site, job, jobs)
+            click.echo(f"{name}: worker {unseen:,.0f} jobs/s, while history is kept {seen:,.0f}")
+            for kind, url in urls.items():
+                told = record(site, url, int(jobs * _NEARLY))
+                click.echo(
+                    f"  recorder, {kind}: {told.jobs:,.0f} jobs/s, {told.jobs / unseen:.2f} and {told.jobs / seen:.2f} of it; "
+                    f"{told.messages:,.0f} messages/s, {told.cpu:.0f} µs of CPU a job"
+                )
 
 
 if __name__ == "__main__":

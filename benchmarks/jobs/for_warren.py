@@ -12,6 +12,13 @@ def nothing(payload: str) -> None:
     work.nothing(payload)
 
 
+@task
+def answered(payload: str) -> int:
+    """Do nothing, and have a result."""
+    work.nothing(payload)
+    return len(payload)
+
+
 @task(result=False)
 def gated(payload: str) -> None:
     work.gated(payload)

@@ -25,7 +25,7 @@ class Stream:
         return object()
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
-        self.settled += 1
+        self.settled = delivery.tag
         return True
 
     def deliver(self) -> None:

@@ -89,6 +89,7 @@ class AioPikaConnection:
         self._channels = _Channels(wire, self.lost)
         self._shared: dict[tuple[str, int], aiormq.abc.AbstractChannel] = {}
         """The consumers' channels, by queue and prefetch."""
+        self._of_streams: set[aiormq.abc.AbstractChannel] = set()
         self._asked: dict[str, aiormq.abc.AbstractChannel] = {}
         self._opening = asyncio.Lock()
         self._tasks: set[asyncio.Future[Any]] = set()  # asyncio itself holds tasks weakly
@@ -167,6 +168,9 @@ class AioPikaConnection:
         shared = None if leaves_nothing else self._shared.get((queue, prefetch))
         channel = await self._open_consuming(queue, prefetch) if shared is None or shared.is_closed else shared
 
+        if offset is not None:
+            self._of_streams.add(channel)
+
         async def on_message(message: aiormq.abc.DeliveredMessage) -> None:
             on_delivery(delivery_of(message, queue, channel))
 
@@ -194,6 +198,7 @@ class AioPikaConnection:
             await self._channels.guard(channel.basic_cancel(subscription.tag))
             if subscription.leaves_nothing:
                 self._channels.needed.discard(channel)
+                self._of_streams.discard(channel)
                 await self._channels.guard(channel.close())
 
     async def get(self, queue: str) -> Delivery | None:
@@ -223,7 +228,7 @@ class AioPikaConnection:
             return False
         done: Any
         if how is Settle.ACK:
-            done = channel.basic_ack(delivery.tag, wait=False)
+            done = channel.basic_ack(delivery.tag, multiple=channel in self._of_streams, wait=False)
         elif how is Settle.GIVE_BACK:
             done = channel.basic_nack(delivery.tag, requeue=True, wait=False)
         else:

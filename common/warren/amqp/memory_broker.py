@@ -180,7 +180,10 @@ class Broker:
             # The socket took it; the broker's answer to a delivery settled twice is to close the channel.
             self.end(session, f"406 PRECONDITION_FAILED - unknown delivery tag {delivery.tag}")
             return True
-        if how is not Settle.ACK:
+        if isinstance(consumer.queue, Stream):
+            for tag in [tag for tag in consumer.unsettled if tag < delivery.tag]:
+                del consumer.unsettled[tag]
+        elif how is not Settle.ACK:
             self.flow.take_back(consumer.queue, stored, charged=how is Settle.RETURN)
         self.flow.changed(consumer.queue)
         self.flow.run()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from warren.amqp import pika_frames, pika_parsing
 from warren.amqp.pika_channels import Channels, Rpc
 from warren.amqp.pika_frames import HEADER, METHOD
-from warren.amqp.pika_settles import Settles
+from warren.amqp.pika_settles import Credits, Settles
 from warren.amqp.pika_stream import Stream
 from warren.amqp.seam import (
     AmqpError,
@@ -46,7 +46,7 @@ class Consumer:
 class Consuming:
     """A channel with consumers, or for single messages; its deliveries are tapped, and each carries it as its channel."""
 
-    def __init__(self, rpc: Rpc, stream: Stream) -> None:
+    def __init__(self, rpc: Rpc, stream: Stream, *, of_stream: bool = False) -> None:
         self.rpc = rpc
         self.cancelling = asyncio.Lock()
         """pika takes any cancel-ok of a channel for everybody's."""
@@ -60,7 +60,7 @@ class Consuming:
         self._header = b""
         self._body: list[bytes] = []
         self._missing = 0
-        self._settles = Settles(self._number)
+        self._settles = Credits(self._number) if of_stream else Settles(self._number)
         self._timer: asyncio.TimerHandle | None = None
         stream.taps.on_loop[self._number] = self._tap
 
@@ -190,7 +190,7 @@ class Consumers:
         leaves_nothing = no_ack or offset is not None
         consuming = None if leaves_nothing else self._shared.get((queue, prefetch))
         if consuming is None or not consuming.rpc.channel.is_open:
-            consuming = await self._open(queue, prefetch)
+            consuming = await self._open(queue, prefetch, of_stream=offset is not None)
         tag = consuming.add(Consumer(queue, on_delivery, no_ack))
         rpc, arguments = consuming.rpc, offset_argument(offset)
         await rpc.call(
@@ -238,11 +238,11 @@ class Consumers:
         for consuming in (*self._shared.values(), *self._asked.values()):
             consuming.flush()
 
-    async def _open(self, queue: str, prefetch: int) -> Consuming:
+    async def _open(self, queue: str, prefetch: int, *, of_stream: bool) -> Consuming:
         rpc = await self._channels.open(needed=False)
         rpc.channel.add_on_cancel_callback(lambda _: self._cancelled(queue))
         await rpc.call(lambda done: rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
-        return Consuming(rpc, self._stream)
+        return Consuming(rpc, self._stream, of_stream=of_stream)
 
 
 def _tapped(*_: object) -> None:

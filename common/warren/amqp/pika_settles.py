@@ -6,6 +6,43 @@ from warren.amqp import pika_frames
 from warren.amqp.seam import Settle
 
 
+class Credits:
+    """Of a stream nothing is settled, an ack only says how far it was read: the last stands for all before it.
+
+    Args:
+        channel: its number; it has no other consumer, so the tags of deliveries follow each other.
+    """
+
+    def __init__(self, channel: int) -> None:
+        self._channel = channel
+        self._delivered = self._read = self._told = 0
+
+    @property
+    def held(self) -> int:
+        """How many came after what was read."""
+        return self._delivered - self._read
+
+    @property
+    def settled(self) -> int:
+        """How many are read that the broker has not been told of."""
+        return self._read - self._told
+
+    def delivered(self, tag: int) -> None:
+        """Know of a delivery."""
+        self._delivered = tag
+
+    def settle(self, tag: int, how: Settle) -> None:  # noqa: ARG002 - nothing is given back to a stream
+        """Have read up to a delivery."""
+        self._read = max(self._read, tag)
+
+    def take(self) -> bytes:
+        """Return the frame that says how far it was read: it is to be sent now."""
+        if self._told == self._read:
+            return b""
+        self._told = self._read
+        return pika_frames.settle(self._channel, self._read, Settle.ACK, multiple=True)
+
+
 class Settles:
     """Deliveries are settled one by one, and the broker is told of them together.
 

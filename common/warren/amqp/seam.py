@@ -202,7 +202,11 @@ class Connection(Protocol):
         ...
 
     def settle(self, delivery: Delivery, how: Settle) -> bool:
-        """Settle a delivery; False when it is stale: its channel is gone and the broker has it back already."""
+        """Settle a delivery; False when it is stale: its channel is gone and the broker has it back already.
+
+        What is read at an offset, from a stream, is only acked, in its order: that makes room for more, and one ack stands for all
+        that came before it.
+        """
         ...
 
     async def declare(self, *items: Exchange | Queue | Binding) -> None:

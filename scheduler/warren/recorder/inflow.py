@@ -6,15 +6,15 @@ from typing import Any
 
 from warren.amqp.seam import OFFSET, Connection, Delivery, Settle, StreamAt, StreamOffset, StreamStart, Subscription
 
-BATCH = 2_000
+BATCH = 4_000
 """Messages that are written together at most."""
 BATCH_BYTES = 16_000_000
 """Of their bodies, but for a single message that is bigger."""
 AHEAD, AHEAD_BYTES = 2 * BATCH, 2 * BATCH_BYTES
 """What may wait before no more is asked for: one batch is read while another is written."""
-PREFETCH = 200
-"""Messages on their way, however big they are. To a stream, an ack only says that it may send one more."""
-_TOGETHER = 50
+PREFETCH = 400
+"""Messages on their way, however big they are."""
+_TOGETHER = 100
 """Messages that are asked for at a time: one by one would be a packet each."""
 
 
@@ -31,7 +31,8 @@ class Inflow:
         self._stream = stream
         self._waiting: deque[Delivery] = deque()
         self._bytes = 0
-        self._unsettled: list[Delivery] = []
+        self._unsettled = 0
+        self._last: Delivery | None = None
         self._come = asyncio.Event()
 
     @property
@@ -80,17 +81,17 @@ class Inflow:
     def _deliver(self, delivery: Delivery) -> None:
         self._waiting.append(delivery)
         self._bytes += len(delivery.message.body)
-        self._unsettled.append(delivery)
-        if len(self._unsettled) >= _TOGETHER:
+        self._unsettled += 1
+        self._last = delivery
+        if self._unsettled >= _TOGETHER:
             self._ask()
         self._come.set()
 
     def _ask(self) -> None:
         """Have the broker send more if there is room."""
-        if len(self._waiting) < AHEAD and self._bytes < AHEAD_BYTES:
-            asked, self._unsettled = self._unsettled, []
-            for delivery in asked:
-                self._connection.settle(delivery, Settle.ACK)
+        if self._last is not None and len(self._waiting) < AHEAD and self._bytes < AHEAD_BYTES:
+            self._connection.settle(self._last, Settle.ACK)
+            self._unsettled, self._last = 0, None
 
 
 def offset_of(delivery: Delivery) -> int:

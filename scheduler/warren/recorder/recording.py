@@ -12,6 +12,7 @@ difference. Where it begins after the place, it has dropped messages: that is to
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -39,6 +40,18 @@ _MOMENT_SECONDS = 0.02
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
+
+
+_Told = tuple[int, Sequence[Fact]]
+"""The offset after a message, and what that told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Messages that are written together: when each was published, and what they told."""
+
+    published: Sequence[float | None]
+    told: Sequence[_Told]
 
 
 class Recording:
@@ -87,7 +100,9 @@ class Recording:
             self._following = await self._persistently(self._ledger.following)
             inflow = await self._open(connection)
             await self._stop()
-            self._tasks = [asyncio.create_task(self._record(inflow)), asyncio.create_task(self._upkeep.run(self._call))]
+            ready: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
+            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call)
+            self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
                 task.add_done_callback(partial(_ended, lives))
         lives.lost.add_done_callback(lambda _: [task.cancel() for task in self._tasks])
@@ -149,36 +164,43 @@ class Recording:
         await self._persistently(lambda: self._ledger.record((), self._following, following, wall(), missed))
         self._following = following
 
-    async def _record(self, inflow: Inflow) -> None:
+    async def _read(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
+        """Read a batch while the one before is written."""
         while True:
             batch = await inflow.take(_MOMENT_SECONDS)
-            published = [delivery.message.timestamp for delivery in batch]
-            self._lag.taken(published, wall())
-            started = time.monotonic()
-            facts = await self._persistently(partial(self._write, batch))
-            self._lag.written(published, wall(), more=not inflow.is_empty)
-            self._service.events.emit(BatchRecorded(len(batch), facts, time.monotonic() - started))
+            now = wall()
+            told = [(offset_of(delivery) + 1, self._facts(delivery, now)) for delivery in batch]
+            await ready.put(_Batch([delivery.message.timestamp for delivery in batch], told))
 
-    def _write(self, batch: Sequence[Delivery]) -> int:
-        """Record a batch; in the store's thread."""
-        now, after = wall(), offset_of(batch[-1]) + 1
-        facts = [fact for delivery in batch for fact in self._read(delivery, now)]
+    async def _record(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
+        while True:
+            batch = await ready.get()
+            self._lag.taken(batch.published, wall())
+            started = time.monotonic()
+            facts = await self._persistently(partial(self._write, batch.told))
+            self._lag.written(batch.published, wall(), more=not (inflow.is_empty and ready.empty()))
+            self._service.events.emit(BatchRecorded(len(batch.told), facts, time.monotonic() - started))
+
+    def _write(self, told: Sequence[_Told]) -> int:
+        """Record what messages told; in the store's thread."""
+        now, after = wall(), told[-1][0]
+        facts = [fact for _, some in told for fact in some]
         try:
             self._ledger.record(facts, self._following, after, now)
         except (StoreUnavailable, StoreEmpty, Overtaken):
             raise
         except Exception as error:  # noqa: BLE001 - one message that cannot be written must not keep the others out
-            if len(batch) == 1:
+            if len(told) == 1:
                 self._skipped(1, f"{type(error).__name__}: {error}")
                 self._ledger.record((), self._following, after, now)
                 facts = []
             else:
-                middle = len(batch) // 2
-                return self._write(batch[:middle]) + self._write(batch[middle:])
+                middle = len(told) // 2
+                return self._write(told[:middle]) + self._write(told[middle:])
         self._following = after
         return len(facts)
 
-    def _read(self, delivery: Delivery, now: float) -> Sequence[Fact]:
+    def _facts(self, delivery: Delivery, now: float) -> Sequence[Fact]:
         try:
             return self._reading.facts(delivery, now)
         except NotUnderstood as error:

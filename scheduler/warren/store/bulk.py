@@ -50,9 +50,13 @@ class Bulk:
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""
-        if self.is_sqlite:
-            return list(self.connection.connection.cursor().execute(statement, tuple(values)))
-        return list(self.connection.exec_driver_sql(statement, tuple(values)))
+        # Past SQLAlchemy, which would wrap every row.
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(statement, tuple(values))
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
 
     def select_in(self, statement: str, among: Sequence[Any]) -> Iterator[Sequence[Any]]:
         """Yield the rows of a statement that ends with the name of a column, which shall be one of `among`."""
@@ -61,10 +65,9 @@ class Bulk:
         if self.is_sqlite:
             for start in range(0, len(among), _VARIABLES):
                 some = tuple(among[start : start + _VARIABLES])
-                yield from self.connection.exec_driver_sql(f"{statement} IN ({', '.join('?' * len(some))})", some)
+                yield from self.fetch(f"{statement} IN ({', '.join('?' * len(some))})", some)
         else:
-            wanted = f"{statement} = ANY(%s::{_array(among[0])})"
-            yield from self.connection.exec_driver_sql(wanted, (list(among),))
+            yield from self.fetch(f"{statement} = ANY(%s::{_array(among[0])})", (list(among),))
 
     def delete_in(self, table: str, column: str, among: Sequence[Any]) -> None:
         """Delete the rows whose column is one of `among`."""

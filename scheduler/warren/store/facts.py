@@ -4,7 +4,8 @@ A job is told by three numbers where it stands: `replays`, its life (an operator
 `attempt`, its execution in that life; and the moment. Whoever makes facts fills in both numbers wherever a message says
 them; 0 attempts stands for "not told", as in the result of a job that was cancelled before anybody had it.
 
-Times are seconds since the epoch, by the clock of whoever tells. Values and arguments are JSON text.
+Times are seconds since the epoch, by the clock of whoever tells. Values and arguments are JSON text. A fact is part of no cycle,
+so it is none of the garbage collector's business: with many thousands of them it would go through all again and again.
 """
 
 import msgspec
@@ -13,7 +14,7 @@ from warren.result import ItemFailure
 from warren.states import FINAL, JobState
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+class Enqueued(msgspec.Struct, frozen=True, gc=False):
     """A job's message was routed, to its queue or into the delay: its first, the next attempt's, or a replay's.
 
     Attributes:
@@ -39,7 +40,7 @@ class Enqueued(msgspec.Struct, frozen=True):
     node: str = ""
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True, gc=False):
     """A worker began an attempt."""
 
     id: str
@@ -51,7 +52,7 @@ class Started(msgspec.Struct, frozen=True):
     worker: str
 
 
-class Progressed(msgspec.Struct, frozen=True):
+class Progressed(msgspec.Struct, frozen=True, gc=False):
     """A running job said how far it is."""
 
     id: str
@@ -64,7 +65,7 @@ class Progressed(msgspec.Struct, frozen=True):
     total: int | None = None
 
 
-class GivenBack(msgspec.Struct, frozen=True):
+class GivenBack(msgspec.Struct, frozen=True, gc=False):
     """A running attempt went back to its queue: `interrupted` by a worker that stops, or `lost` with its worker."""
 
     id: str
@@ -78,7 +79,7 @@ class GivenBack(msgspec.Struct, frozen=True):
     crashes: int = 0
 
 
-class AttemptEnded(msgspec.Struct, frozen=True):
+class AttemptEnded(msgspec.Struct, frozen=True, gc=False):
     """An attempt ended and another follows (`outcome` is `retry` or `crashed`), at `ready_at` if that is known."""
 
     id: str
@@ -94,7 +95,7 @@ class AttemptEnded(msgspec.Struct, frozen=True):
     ready_at: float | None = None
 
 
-class ItemsEnded(msgspec.Struct, frozen=True):
+class ItemsEnded(msgspec.Struct, frozen=True, gc=False):
     """Part of a chunk is over, by place; the values are JSON."""
 
     id: str
@@ -107,7 +108,7 @@ class ItemsEnded(msgspec.Struct, frozen=True):
     failed: dict[int, ItemFailure] = {}
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """A job is over in this life: its result, an event that says so where none is published, or a dead letter.
 
     Attributes:

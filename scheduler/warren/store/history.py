@@ -41,6 +41,7 @@ class Known:
     seq: int
     kind: int
     indexed: int
+    delayed: int
     record: Record
 
 
@@ -78,12 +79,14 @@ def _told(facts: Iterable[Fact]) -> dict[str, Record]:
 
 def known_jobs(bulk: Bulk, ids: Sequence[str]) -> dict[str, Known]:
     """Return those of these jobs that are in the store."""
-    found: dict[str, Known] = {}
-    columns = ", ".join(f"j.{name}" for name in rows.COLUMNS)
-    statement = f"SELECT j.seq, j.id, j.kind, j.indexed, k.task, k.queue, {columns} FROM {jobs.name} j JOIN warren_kinds k ON k.id = j.kind WHERE j.id"  # noqa: S608, E501 - names of ours
-    for seq, job_id, kind, indexed, task, queue, *row in bulk.select_in(statement, ids):
-        found[job_id] = Known(seq, kind, indexed, rows.record(job_id, task, queue, row))
-    return found
+    statement = f"SELECT seq, id, kind, indexed, delayed, {', '.join(rows.COLUMNS)} FROM {jobs.name} WHERE id"  # noqa: S608 - names of ours
+    found = list(bulk.select_in(statement, ids))
+    kinds = Kinds(bulk) if found else None  # read after them: a reader may look between two writes
+    return {
+        job_id: Known(seq, kind, indexed, delayed, rows.record(job_id, *kinds.names(kind), row))
+        for seq, job_id, kind, indexed, delayed, *row in found
+        if kinds is not None
+    }
 
 
 def _gone(bulk: Bulk, connection: Connection, told: Mapping[str, Record]) -> set[str]:
@@ -99,17 +102,20 @@ def _gone(bulk: Bulk, connection: Connection, told: Mapping[str, Record]) -> set
 
 def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[str, Known], now: float) -> Recorded:
     new: list[tuple[Any, ...]] = []
-    changed: list[tuple[Any, ...]] = []
+    changed: dict[
+        tuple[tuple[str, ...], tuple[rows.Group, ...]], list[tuple[Any, ...]]
+    ] = {}  # by what changes in a row
     stale: list[tuple[int, str, str]] = []
     for job_id, record in told.items():
         before = known.get(job_id)
         if before is None:
             state = record.state(now)
             kind = kinds.count(record.task, record.queue, state)
-            new.append((job_id, kind, NOTHING, int(state == JobState.DELAYED), *rows.values(record)))
+            new.append((job_id, kind, NOTHING, int(state == JobState.DELAYED), *rows.values(record, rows.GROUPS)))
             continue
         after = join(before.record, record)
-        if after == before.record:
+        groups = rows.changed(before.record, after)
+        if not groups:
             continue
         state = after.state(now)
         kind = kinds.move(before.kind, after.task, after.queue, state)
@@ -117,11 +123,20 @@ def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[
         if indexed != NOTHING:
             indexed, out = _reindexed(before, after, kinds)
             stale += out
-        changed.append((before.seq, kind, indexed, int(state == JobState.DELAYED), *rows.values(after)))
+        marks = _marks(before, kind, indexed, int(state == JobState.DELAYED))
+        row = before.seq, *marks.values(), *rows.values(after, groups)
+        changed.setdefault((tuple(marks), groups), []).append(row)
     forget(bulk, stale)
     bulk.insert(jobs.name, ("id", "kind", "indexed", "delayed", *rows.COLUMNS), new)
-    bulk.update(jobs.name, "seq", ("kind", "indexed", "delayed", *rows.COLUMNS), changed)
-    return Recorded(len(new), len(changed))
+    for (named, groups), some in changed.items():
+        bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), some)
+    return Recorded(len(new), sum(map(len, changed.values())))
+
+
+def _marks(before: Known, kind: int, indexed: int, delayed: int) -> dict[str, int]:
+    """Return those of a job's marks that change: each is in an index, which a write of the same would change as well."""
+    after, was = (kind, indexed, delayed), (before.kind, before.indexed, before.delayed)
+    return {name: new for name, new, old in zip(("kind", "indexed", "delayed"), after, was, strict=True) if new != old}
 
 
 def _reindexed(before: Known, after: Record, kinds: Kinds) -> tuple[int, list[tuple[int, str, str]]]:

@@ -36,15 +36,16 @@ def pairs(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 class Kinds:
-    """The kinds as they are in one write transaction, which alone can know them all."""
+    """The kinds as they are now; only in a write transaction can they all be known."""
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
         self._ids: dict[tuple[str, str, str], int] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+        self._pairs: dict[tuple[str, str], int] = {}
         self._more: Counter[int] = Counter()
-        for number, *names in bulk.connection.execute(select(kinds.c.id, kinds.c.task, kinds.c.queue, kinds.c.state)):
-            task, queue, state = names
-            self._ids[task, queue, state] = number
+        for number, task, queue, state in bulk.fetch(f"SELECT id, task, queue, state FROM {kinds.name}", ()):  # noqa: S608
+            self._know(number, task, queue, state)
 
     def count(self, task: str, queue: str, state: JobState) -> int:
         """Return the kind of one more job."""
@@ -66,7 +67,11 @@ class Kinds:
 
     def pair(self, task: str, queue: str) -> int:
         """Return the number that stands for a task and queue, see `pairs`."""
-        return min((number for names, number in self._ids.items() if names[:2] == (task, queue)), default=0)
+        return self._pairs.get((task, queue), 0)
+
+    def names(self, kind: int) -> tuple[str, str]:
+        """Return task and queue of a kind."""
+        return self._names[kind]
 
     def save(self) -> None:
         """Write the counts."""
@@ -81,5 +86,10 @@ class Kinds:
         if number is None:
             made = insert(kinds).values(task=task, queue=queue, state=state.value, jobs=0).returning(kinds.c.id)
             number = self._bulk.connection.execute(made).scalar_one()
-            self._ids[names] = number
+            self._know(number, *names)
         return number
+
+    def _know(self, number: int, task: str, queue: str, state: str) -> None:
+        self._ids[task, queue, state] = number
+        self._names[number] = task, queue
+        self._pairs[task, queue] = min(number, self._pairs.get((task, queue), number))

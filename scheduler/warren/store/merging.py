@@ -19,9 +19,11 @@ Unknown is the least of each type (0, "", an infinite moment), so that knowing i
 """
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from warren.states import JobState
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, GivenBack, ItemsEnded, Progressed, Started
@@ -38,7 +40,7 @@ _LENGTHS = {"id": 255, "task": 1_000, "queue": 255, "worker": 255, "outcome": 25
 """In bytes: PostgreSQL refuses a row of an index that is longer than 2,704 of them."""
 
 
-class First(NamedTuple):
+class First(msgspec.Struct, frozen=True, order=True, gc=False):
     """What the earliest message said; the least counts."""
 
     run: int
@@ -52,7 +54,7 @@ class First(NamedTuple):
     node: str
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where it stands while it has not ended; stage 0 is its message, 1 what happens in the attempt, 2 the attempt's end."""
 
     attempt: int = 0
@@ -61,7 +63,7 @@ class Standing(NamedTuple):
     running: int = 0
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True, order=True, gc=False):
     """The start of its latest attempt, and by whom."""
 
     attempt: int = 0
@@ -69,7 +71,7 @@ class Run(NamedTuple):
     worker: str = ""
 
 
-class Progress(NamedTuple):
+class Progress(msgspec.Struct, frozen=True, order=True, gc=False):
     """How far it said it was; `total` is `NONE` when it did not say of how many."""
 
     attempt: int = 0
@@ -78,7 +80,7 @@ class Progress(NamedTuple):
     total: int = NONE
 
 
-class End(NamedTuple):
+class End(msgspec.Struct, frozen=True, order=True, gc=False):
     """How it ended; `rank` is of the state."""
 
     attempt: int
@@ -100,7 +102,7 @@ ENDS = (JobState.CANCELLED, JobState.EXPIRED, JobState.DEAD, JobState.DONE)
 _RANK = {state: rank for rank, state in enumerate(ENDS)}
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """All that is known of one job.
 
     Attributes:
@@ -177,46 +179,20 @@ def join(one: Record, other: Record) -> Record:
 def _join_ends(one: End | None, other: End | None) -> End | None:
     if one is None or other is None:
         return one or other
-    if one[:2] != other[:2]:
+    if (one.attempt, one.rank) != (other.attempt, other.rank):
         return max(one, other)
-    texts = [max(mine, theirs) for mine, theirs in zip(one[3:], other[3:], strict=True)]
-    return End(one.attempt, one.rank, min(one.at, other.at), *texts)
+    said = zip(astuple(one)[3:], astuple(other)[3:], strict=True)
+    return End(one.attempt, one.rank, min(one.at, other.at), *(max(mine, theirs) for mine, theirs in said))
 
 
 def of(fact: Fact) -> Record:
     """Return what one fact tells of its job."""
-    attempt = min(fact.attempt, _MOST_ATTEMPTS - 1)
-    told: dict[str, Any] = {"id": short(fact.id, "id"), "life": min(fact.replays, _MOST), "attempt": attempt}
-    if isinstance(fact, Enqueued):
-        return _of_message(fact, attempt, told)
-    told["named"] = short(fact.task, "task"), short(fact.queue, "queue")
-    told["heard_at"] = fact.at
-    match fact:
-        case Started():
-            told["standing"] = Standing(attempt, 1, fact.at, 1)
-            told["started"] = Run(attempt, fact.at, short(fact.worker, "worker"))
-        case Ended():
-            told["started"] = Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker"))
-            told["ended"] = _end(fact, attempt)
-        case Progressed():
-            told["standing"] = Standing(attempt, 1, fact.at, 1)
-            told["progress"] = Progress(attempt, fact.at, _within(fact.done), _within(fact.total))
-        case GivenBack():
-            told["standing"] = Standing(attempt, 1, fact.at, 0)
-            told["crashes"] = _within(fact.crashes)
-        case AttemptEnded():
-            told["standing"] = Standing(attempt, 2, fact.at, 0)
-            told["started"] = Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker"))
-            told["last_error"] = attempt + 1, text(fact.error)
-            told["ready"] = (attempt + 1, fact.ready_at) if fact.ready_at else (0, 0.0)
-        case ItemsEnded():
-            told["standing"] = Standing(attempt, 1, fact.at, 1)
-    return Record(**told)
+    return _OF[type(fact)](fact, short(fact.id, "id"), min(fact.replays, _MOST), min(fact.attempt, _MOST_ATTEMPTS - 1))
 
 
-def _of_message(fact: Enqueued, attempt: int, told: dict[str, Any]) -> Record:
+def _of_message(fact: Enqueued, job_id: str, life: int, attempt: int) -> Record:
     first = First(
-        told["life"] * _MOST_ATTEMPTS + attempt,
+        life * _MOST_ATTEMPTS + attempt,
         fact.enqueued_at,
         short(fact.task, "task"),
         short(fact.queue, "queue"),
@@ -227,14 +203,98 @@ def _of_message(fact: Enqueued, attempt: int, told: dict[str, Any]) -> Record:
         short(fact.node, "id"),
     )
     return Record(
-        **told,
+        job_id,
         first=first,
+        life=life,
+        attempt=attempt,
         failures=_within(fact.failures),
         crashes=_within(fact.crashes),
         ready=(attempt, fact.ready_at),
         last_error=(attempt, text(fact.last_error)),
         standing=Standing(attempt),
     )
+
+
+def _of_start(fact: Started, job_id: str, life: int, attempt: int) -> Record:
+    return Record(
+        job_id,
+        _named(fact),
+        fact.at,
+        life=life,
+        attempt=attempt,
+        standing=Standing(attempt, 1, fact.at, 1),
+        started=Run(attempt, fact.at, short(fact.worker, "worker")),
+    )
+
+
+def _of_end(fact: Ended, job_id: str, life: int, attempt: int) -> Record:
+    return Record(
+        job_id,
+        _named(fact),
+        fact.at,
+        life=life,
+        attempt=attempt,
+        started=Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
+        ended=_end(fact, attempt),
+    )
+
+
+def _of_progress(fact: Progressed, job_id: str, life: int, attempt: int) -> Record:
+    return Record(
+        job_id,
+        _named(fact),
+        fact.at,
+        life=life,
+        attempt=attempt,
+        standing=Standing(attempt, 1, fact.at, 1),
+        progress=Progress(attempt, fact.at, _within(fact.done), _within(fact.total)),
+    )
+
+
+def _of_return(fact: GivenBack, job_id: str, life: int, attempt: int) -> Record:
+    return Record(
+        job_id,
+        _named(fact),
+        fact.at,
+        life=life,
+        attempt=attempt,
+        crashes=_within(fact.crashes),
+        standing=Standing(attempt, 1, fact.at, 0),
+    )
+
+
+def _of_attempt(fact: AttemptEnded, job_id: str, life: int, attempt: int) -> Record:
+    return Record(
+        job_id,
+        _named(fact),
+        fact.at,
+        life=life,
+        attempt=attempt,
+        ready=(attempt + 1, fact.ready_at) if fact.ready_at else (0, 0.0),
+        last_error=(attempt + 1, text(fact.error)),
+        standing=Standing(attempt, 2, fact.at, 0),
+        started=Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
+    )
+
+
+def _of_items(fact: ItemsEnded, job_id: str, life: int, attempt: int) -> Record:
+    return Record(job_id, _named(fact), fact.at, life=life, attempt=attempt, standing=Standing(attempt, 1, fact.at, 1))
+
+
+_OF: dict[type[Fact], Callable[[Any, str, int, int], Record]] = {
+    Enqueued: _of_message,
+    Started: _of_start,
+    Ended: _of_end,
+    Progressed: _of_progress,
+    GivenBack: _of_return,
+    AttemptEnded: _of_attempt,
+    ItemsEnded: _of_items,
+}
+
+
+def _named(fact: Fact) -> tuple[str, str]:
+    """Return task and queue as others than the job's message tell them."""
+    return short(fact.task, "task"), short(fact.queue, "queue")
 
 
 def _end(fact: Ended, attempt: int) -> End:

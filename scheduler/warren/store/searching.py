@@ -11,10 +11,12 @@ for task and queue too, and one for its workflow, so that a search for one task 
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
 from warren.store.bulk import Bulk
+from warren.store.kinds import Kinds
 
 TEXTS = "warren_texts"
 SHORTEST = 3
@@ -49,19 +51,12 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     """
     bulk = Bulk(connection)
     bulk.lock("history")
-    by_index = " INDEXED BY ix_warren_jobs_unindexed" if bulk.is_sqlite else ""  # it would rather walk along all jobs
-    found = connection.exec_driver_sql(
-        f"SELECT j.seq, j.indexed, p.id, coalesce(j.workflow, ''), coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
-        "JOIN warren_kinds k ON k.id = j.kind "
-        "JOIN (SELECT task, queue, min(id) AS id FROM warren_kinds GROUP BY task, queue) p "
-        "ON p.task = k.task AND p.queue = k.queue "
-        f"WHERE j.indexed IN (0, 2) AND (j.finished_at IS NOT NULL OR j.enqueued_at < {float(now) - SETTLED_SECONDS!r}) "
-        f"ORDER BY j.seq LIMIT {int(limit)}"
-    ).fetchall()
+    kinds = Kinds(bulk)
     documents: list[tuple[int, str, str]] = []
     marks: list[tuple[int, int]] = []
-    for seq, indexed, pair, workflow, arguments, error in found:
-        code = words(pair, workflow)
+    found = _unindexed(bulk, now, limit)
+    for seq, kind, indexed, workflow, arguments, error in found:
+        code = words(kinds.pair(*kinds.names(kind)), workflow)
         if indexed == NOTHING:
             documents.append((2 * seq, code, arguments))
         if error.strip():
@@ -70,6 +65,21 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     _add(bulk, documents)
     bulk.update("warren_jobs", "seq", ("indexed",), marks)
     return len(found)
+
+
+def _unindexed(bulk: Bulk, now: float, limit: int) -> list[Sequence[Any]]:
+    """Return the first jobs whose texts are yet to be indexed.
+
+    Along the index of just these, and nothing else: left to itself either database would rather read all jobs there are.
+    """
+    bulk.walk_indexes()
+    by_index = " INDEXED BY ix_warren_jobs_unindexed" if bulk.is_sqlite else ""
+    return bulk.fetch(
+        f"SELECT j.seq, j.kind, j.indexed, coalesce(j.workflow, ''), coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
+        f"WHERE j.indexed IN (0, 2) AND (j.finished_at IS NOT NULL OR j.enqueued_at < {float(now) - SETTLED_SECONDS!r}) "
+        f"ORDER BY j.seq LIMIT {int(limit)}",
+        (),
+    )
 
 
 def forget(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:

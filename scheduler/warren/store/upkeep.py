@@ -80,15 +80,10 @@ def ripen(connection: Connection, now: float, batch: int = 1_000) -> int:
     """
     bulk = Bulk(connection)
     bulk.lock("history")
-    ripe = (
-        select(jobs.c.seq, jobs.c.kind, kinds.c.task, kinds.c.queue)
-        .join(kinds, kinds.c.id == jobs.c.kind)
-        .where(text("delayed = 1"), jobs.c.ready_at <= now)
-        .limit(batch)
-    )
+    ripe = select(jobs.c.seq, jobs.c.kind).where(text("delayed = 1"), jobs.c.ready_at <= now).limit(batch)
     counts = Kinds(bulk)
     moved = [
-        (seq, counts.move(kind, task, queue, JobState.QUEUED), 0) for seq, kind, task, queue in connection.execute(ripe)
+        (seq, counts.move(kind, *counts.names(kind), JobState.QUEUED), 0) for seq, kind in connection.execute(ripe)
     ]
     bulk.update(jobs.name, "seq", ("kind", "delayed"), moved)
     counts.save()

@@ -295,6 +295,24 @@ async def test_every_reader_of_a_stream_reads_all_of_it_from_where_it_starts(sid
 
 
 @scenario
+async def test_one_ack_makes_room_for_all_that_was_read_of_a_stream_before_it(side: Side) -> None:
+    async with side.connected() as connection:
+        stream = Queue(side.name("stream"), RESULT_STREAM)
+        await connection.declare(stream)
+        bodies = [b"%d" % number for number in range(20)]
+        for body in bodies:
+            await connection.publish(Message(body), "", stream.name)
+        inbox = Inbox()
+        read: list[bytes] = []
+        await connection.consume(stream.name, inbox, offset=StreamStart.FIRST, prefetch=4)
+        while len(read) < len(bodies):
+            deliveries = [await inbox.next() for _ in range(4)]
+            assert connection.settle(deliveries[-1], Settle.ACK)
+            read += [delivery.message.body for delivery in deliveries]
+        assert read == bodies
+
+
+@scenario
 async def test_a_stream_can_be_read_from_a_moment_on(side: Side) -> None:
     async with side.connected() as connection:
         stream = Queue(side.name("stream"), RESULT_STREAM)
