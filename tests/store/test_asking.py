@@ -17,13 +17,13 @@ from warren.store.database import Database
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, ItemsEnded, Started
 from warren.store.history import error_text, record
 from warren.store.merging import Record
-from warren.store.searching import index_texts
+from warren.store.searching import cover, index_texts
 from warren.store.upkeep import retain, ripen
 
 NOW = 2_000.0
 JOBS = 180
 STATES = [*JobState, JobState.DONE, JobState.DEAD]
-TEXTS = ["file-1", "straße", 'a"b', "100%", "under_score", "back\\slash"]
+TEXTS = ["file-1", "Straße ÄÖ", 'a"b', "100%", "under_score", "back\\slash"]
 
 
 def facts_of(number: int) -> list[Fact]:
@@ -130,11 +130,20 @@ def test_filters_and_their_combinations_find_what_they_say(
         assert everything(filled, wanted) == expected(wanted), f"for {wanted}"
 
 
-@pytest.mark.parametrize("text", [*TEXTS, "FILE-1", "refused", "no such text", "host-2", '","'])
+@pytest.mark.parametrize("text", [*TEXTS, "FILE-1", "straße äö", "SSE", "refused", "no such text", "host-2", '","'])
 def test_texts_are_found_in_arguments_and_errors(filled: Database, way: None, text: str) -> None:
     for states, other in itertools.product(STATE_SETS[::4], OTHERS[::3]):
         wanted = Filter(text=text, states=states, **other)  # type: ignore[arg-type]
         assert everything(filled, wanted, 40) == expected(wanted), f"for {wanted}"
+
+
+def test_what_is_looked_up_of_a_text_is_all_of_it_or_enough() -> None:
+    assert cover("abc") == ["abc"]
+    assert cover("abcd") == ["abc", "bcd"]
+    assert cover("abcdefgh") == ["abc", "def", "fgh"]
+    long = "".join(map(str, range(500)))
+    assert 12 < len(cover(long)) <= 24
+    assert all(each in long for each in cover(long))
 
 
 def test_jobs_are_counted_by_where_they_are_now(filled: Database) -> None:

@@ -24,6 +24,8 @@ _STOPPED_MS = 10_000
 """After which PostgreSQL ends a transaction of whoever does nothing in it, as a process that was stopped: it holds locks."""
 _CACHE_KIB = 65_536
 _WRITES = "warren_writes"
+CONTAINS = "warren_contains"
+"""A function of SQLite's connections: whether a text has another in it, upper and lower case of every script alike."""
 
 
 class Database:
@@ -155,9 +157,14 @@ def _postgres_arguments(url: URL) -> dict[str, Any]:
 
 def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction by itself: `_sqlite_begins` does
+    connection.create_function(CONTAINS, 2, _contains, deterministic=True)
     # FULL: what is committed survives a power cut also in WAL mode.
     for pragma in ("synchronous = FULL", "foreign_keys = ON", f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _contains(text: str, sought: str) -> bool:
+    return sought.lower() in text.lower()
 
 
 def _sqlite_begins(connection: Connection) -> None:

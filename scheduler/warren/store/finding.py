@@ -10,8 +10,9 @@ from typing import Any
 
 from warren.states import JobState
 from warren.store.bulk import Bulk
+from warren.store.database import CONTAINS
 from warren.store.kinds import Kind, pairs
-from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, gram, grams, mark, word
+from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, cover, gram, grams, mark, word
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
@@ -80,9 +81,11 @@ def _conditions(bulk: Bulk, sought: Sought, before: int | None) -> tuple[str, tu
 
 
 def _has_text(bulk: Bulk, sought: Sought) -> tuple[str, tuple[str, ...]]:
+    places = (f"substr(coalesce(j.payload, ''), 1, {INDEXED_LENGTH})", f"substr({ERROR}, 1, {INDEXED_LENGTH})")
+    if bulk.is_sqlite and not sought.text.isascii():  # its LIKE knows no other upper and lower case
+        return f"({' OR '.join(f'{CONTAINS}({place}, ?)' for place in places)})", (sought.text,) * len(places)
     pattern = sought.text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     like = "LIKE" if bulk.is_sqlite else "ILIKE"
-    places = (f"substr(coalesce(j.payload, ''), 1, {INDEXED_LENGTH})", f"substr({ERROR}, 1, {INDEXED_LENGTH})")
     told = " OR ".join(f"{place} {like} {bulk.mark} ESCAPE '\\'" for place in places)
     return f"({told})", (f"%{pattern}%",) * len(places)
 
@@ -113,19 +116,21 @@ def _has_no_error(sought: Sought) -> bool:
 
 
 def _look_up_sqlite(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
-    match = f"{'arguments' if _has_no_error(sought) else '{arguments error}'} : {_phrase(sought.text)}"
+    looked_up = " AND ".join(map(_phrase, cover(sought.text)))
+    match = f"{'arguments' if _has_no_error(sought) else '{arguments error}'} : ({looked_up})"
     if words := _words(bulk, sought):
         match += f" AND code : ({' OR '.join(map(_phrase, words))})"
     if sought.workflow:
         match += f" AND code : {_phrase(mark(sought.workflow))}"
     where, values = _conditions(bulk, sought, None)
+    text, patterns = _has_text(bulk, sought)
     # The join's order is ours: from the newest document on until there are enough. Two of them may be of one job.
     statement = (
         f"SELECT j.enqueued_at, j.seq FROM {TEXTS} CROSS JOIN warren_jobs j ON j.seq = {TEXTS}.rowid / 2 "
-        f"WHERE {TEXTS} MATCH ? AND {TEXTS}.rowid < ? AND {where} ORDER BY {TEXTS}.rowid DESC LIMIT {2 * limit}"
+        f"WHERE {TEXTS} MATCH ? AND {TEXTS}.rowid < ? AND {where} AND {text} ORDER BY {TEXTS}.rowid DESC LIMIT {2 * limit}"
     )
     top = (1 << 62) if before is None else 2 * before
-    return [(at, seq) for at, seq in bulk.fetch(statement, (match, top, *values))]
+    return [(at, seq) for at, seq in bulk.fetch(statement, (match, top, *values, *patterns))]
 
 
 def _phrase(text: str) -> str:
@@ -150,17 +155,20 @@ def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None
 
 def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int) -> list[tuple[float, int]]:
     words = [gram(each) for each in _words(bulk, sought)]
-    has_words = " AND t.grams && %s::int[]" if words else ""
+    has_words = "t.grams && %s::int[] AND " if words else ""  # first: where each document is looked at, it costs less
     text, patterns = _has_text(bulk, sought)
     # What the index found is only looked at again: in this form the planner takes it for as likely as not.
     likely = f"CASE WHEN {text} THEN TRUE ELSE FALSE END"
     where, values = _conditions(bulk, sought, None)
     statement = (
         f"SELECT j.enqueued_at, j.seq FROM {TEXTS} t JOIN warren_jobs j ON j.seq = t.doc / 2 "
-        f"WHERE t.grams @> %s::int[]{has_words} AND {which} AND {where} AND {likely} ORDER BY {order} DESC LIMIT {2 * limit}"
+        f"WHERE {has_words}t.grams @> %s::int[] AND {which} AND {where} AND {likely} ORDER BY {order} DESC LIMIT {2 * limit}"
     )
     its = [gram(mark(sought.workflow))] if sought.workflow else []
     its += [gram(OF_ARGUMENTS)] if _has_no_error(sought) else []
-    wanted = ([*its, *grams(sought.text)], *([words] if words else []))
+    wanted = (
+        *([words] if words else []),
+        [*its, *(number for each in cover(sought.text.lower()) for number in grams(each))],
+    )
     bulk.prefer_bitmaps(order != "t.doc")
     return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]

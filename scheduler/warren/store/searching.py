@@ -23,6 +23,8 @@ SHORTEST = 3
 """Of a text that can be looked for."""
 INDEXED_LENGTH = 2_000
 """As much of a text is found."""
+_MOST_LOOKED_UP = 24
+"""Trigrams of a text."""
 NOTHING, ARGUMENTS, ERROR_MISSING, BOTH = 0, 1, 2, 3
 """What of a job is indexed; `ARGUMENTS` is all there is, `NOTHING` and `ERROR_MISSING` are yet to be done."""
 SETTLED_SECONDS = 10.0
@@ -37,6 +39,7 @@ ERROR = (
 OF_ARGUMENTS = " arguments"
 """A word that is no other's: it has a blank."""
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SIGNS = "!#$%&'()*+,-./:;<=>?@[]^_`{|}"
 _OTHER = "~~~"
 _PRIME, _GRAM_BITS = 1_000_003, 30
 
@@ -125,8 +128,9 @@ def words(pair: int, workflow: str) -> str:
 
 
 def mark(workflow: str) -> str:
-    """Return the word of a workflow: short, as ids of one time begin alike; that two have the same costs a look."""
-    return f"{zlib.crc32(workflow.encode()):08x}"
+    """Return the word of a workflow: three signs that no other word has; that two workflows have the same costs a look."""
+    high, low = divmod(zlib.crc32(workflow.encode()) % len(_SIGNS) ** 3, len(_SIGNS))
+    return f"{_SIGNS[high // len(_SIGNS)]}{_SIGNS[high % len(_SIGNS)]}{_SIGNS[low]}"
 
 
 def word(pair: int) -> str:
@@ -147,6 +151,16 @@ def grams(text: str) -> list[int]:
     codes = [ord(character) for character in indexable(text).lower()]
     mask = (1 << _GRAM_BITS) - 1
     return list({((a * _PRIME + b) * _PRIME + c) & mask for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)})
+
+
+def cover(text: str) -> list[str]:
+    """Return trigrams that together are all of a text, or of a long one enough: whoever has them most likely has the text.
+
+    The others would only be looked up as well. The text has at least `SHORTEST` characters.
+    """
+    last = len(text) - SHORTEST
+    starts = [*range(0, last, SHORTEST), last]
+    return [text[start : start + SHORTEST] for start in starts[:: -(-len(starts) // _MOST_LOOKED_UP)]]
 
 
 def gram(code: str) -> int:
