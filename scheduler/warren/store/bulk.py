@@ -44,9 +44,9 @@ class Bulk:
                 f"SELECT {settings}, set_config('max_parallel_workers_per_gather', '0', true)"
             )
 
-    def prefer_bitmaps(self, wanted: bool) -> None:
-        """Let PostgreSQL gather rows by an index before it reads them, or have it read them in order."""
-        self.connection.exec_driver_sql(f"SELECT set_config('enable_bitmapscan', '{'on' if wanted else 'off'}', true)")
+    def prefer_bitmaps(self) -> None:
+        """Let PostgreSQL gather rows by an index before it reads them, where it walks along indexes."""
+        self.connection.exec_driver_sql("SELECT set_config('enable_bitmapscan', 'on', true)")
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""

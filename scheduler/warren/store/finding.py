@@ -16,8 +16,8 @@ from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, c
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
-NEAR = 20_000
-"""Of the newest documents that PostgreSQL looks at one by one."""
+NEAR, PASSED_BY = 5_000, 10
+"""Of the newest jobs, in whose texts PostgreSQL looks one by one; where few fit otherwise, it passes by so many times as many."""
 _MOST_WORDS = 16
 
 
@@ -91,13 +91,13 @@ def _has_text(bulk: Bulk, sought: Sought) -> tuple[str, tuple[str, ...]]:
 
 
 def _read(
-    bulk: Bulk, sought: Sought, by: tuple[str, str], values: tuple[Any, ...], limit: int
+    bulk: Bulk, sought: Sought, by: tuple[str, str], values: tuple[Any, ...], limit: int, *, order: str = "j.seq + 0"
 ) -> list[tuple[float, int]]:
-    """Look through jobs one by one, along an index: in the order of their numbers it might be all there are."""
+    """Look through jobs one by one, along an index: in the order of their numbers, if that is not said, it might be all there are."""
     index, where = by
     text, patterns = _has_text(bulk, sought)
     hint = f" INDEXED BY ix_warren_jobs_{index}" if bulk.is_sqlite else ""
-    statement = f"SELECT j.enqueued_at, j.seq FROM warren_jobs j{hint} WHERE {where} AND {text} ORDER BY j.seq + 0 DESC LIMIT {limit}"
+    statement = f"SELECT j.enqueued_at, j.seq FROM warren_jobs j{hint} WHERE {where} AND {text} ORDER BY {order} DESC LIMIT {limit}"
     return [(at, seq) for at, seq in bulk.fetch(statement, (*values, *patterns))]
 
 
@@ -138,31 +138,39 @@ def _phrase(text: str) -> str:
 
 
 def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tuple[float, int]]:
-    """Look at the newest documents first, each: what many jobs have is among them. What few have, the index tells quickly.
+    """Look at the newest jobs first, each: what many jobs have is among them. What few have, the index tells quickly.
 
     The planner cannot know which it is, as it takes trigrams for independent of each other.
     """
     last = bulk.fetch(f"SELECT max(doc) FROM {TEXTS}", ())[0][0]
     if last is None:
         return []
-    top = last + 1 if before is None else min(last + 1, 2 * before)
-    near = top - NEAR
-    found = _of_documents(bulk, sought, f"t.doc >= {near} AND t.doc < {top}", "t.doc", limit)
-    if len({seq for _, seq in found}) >= limit:
-        return found
-    return found + _of_documents(bulk, sought, f"t.doc < {near}", "t.doc + 0", limit)
+    top = last // 2 + 1 if before is None else min(last // 2 + 1, before)
+    near = top - _near(bulk, sought)
+    where, values = _conditions(bulk, sought, top)
+    found = _read(bulk, sought, ("", f"j.seq >= {near} AND {where}"), values, limit, order="j.seq")
+    return found if len(found) >= limit else found + _of_documents(bulk, sought, near, limit)
 
 
-def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int) -> list[tuple[float, int]]:
+def _near(bulk: Bulk, sought: Sought) -> int:
+    """Return how many of the newest jobs are looked at: the more, the fewer of them have the right task, queue and state."""
+    if sought.kinds is None:
+        return NEAR
+    of_all = bulk.fetch("SELECT sum(jobs) FROM warren_kinds", ())[0][0] or 1
+    share = sum(kind.jobs for kind in sought.kinds) / float(of_all)
+    return int(NEAR / max(share, 1 / PASSED_BY))
+
+
+def _of_documents(bulk: Bulk, sought: Sought, before: int, limit: int) -> list[tuple[float, int]]:
     words = [gram(each) for each in _words(bulk, sought)]
-    has_words = "t.grams && %s::int[] AND " if words else ""  # first: where each document is looked at, it costs less
+    has_words = "t.grams && %s::int[] AND " if words else ""
     text, patterns = _has_text(bulk, sought)
     # What the index found is only looked at again: in this form the planner takes it for as likely as not.
     likely = f"CASE WHEN {text} THEN TRUE ELSE FALSE END"
     where, values = _conditions(bulk, sought, None)
     statement = (
         f"SELECT j.enqueued_at, j.seq FROM {TEXTS} t JOIN warren_jobs j ON j.seq = t.doc / 2 "
-        f"WHERE {has_words}t.grams @> %s::int[] AND {which} AND {where} AND {likely} ORDER BY {order} DESC LIMIT {2 * limit}"
+        f"WHERE {has_words}t.grams @> %s::int[] AND t.doc < {2 * before} AND {where} AND {likely} ORDER BY t.doc + 0 DESC LIMIT {2 * limit}"
     )
     its = [gram(mark(sought.workflow))] if sought.workflow else []
     its += [gram(OF_ARGUMENTS)] if _has_no_error(sought) else []
@@ -170,5 +178,5 @@ def _of_documents(bulk: Bulk, sought: Sought, which: str, order: str, limit: int
         *([words] if words else []),
         [*its, *(number for each in cover(sought.text.lower()) for number in grams(each))],
     )
-    bulk.prefer_bitmaps(order != "t.doc")
+    bulk.prefer_bitmaps()
     return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]
