@@ -9,12 +9,13 @@ from sqlalchemy import func, select
 from tests.conductor.stage import Stage, stage
 from tests.support import eventually_async
 
+from warren.control import CancelJobs, command_of
 from warren.job import Body, Job
 from warren.result import ItemFailure, Result
 from warren.states import JobState
 from warren.store.database import Database
 from warren.store.tables_workflows import outputs
-from warren.topology import WORKFLOW_JOB
+from warren.topology import WORKFLOW_JOB, Binding, Queue
 from warren.workflow.folding import Folding
 from warren.workflow.graph import Definition, Input, MapSpec, Node, part_name
 from warren.workflow.mapping import part_id
@@ -161,6 +162,28 @@ def test_a_map_that_is_cancelled_ends_at_once_and_what_comes_later_is_nothing(da
             )
             await on.ended("other")
             assert found.progress.nodes == (await on.ended("w")).progress.nodes
+
+    asyncio.run(scene())
+
+
+def test_chunks_that_a_producer_enqueued_of_a_cancelled_map_are_cancelled_too(database: Database) -> None:
+    async def scene() -> None:
+        async with stage(database, join) as on:
+            said: list[object] = []
+            keep = Queue("commands", exclusive=True)
+            await on.hands.declare(keep, Binding(on.names.control, keep.name, "#"))
+            await on.hands.consume(keep.name, lambda one: said.append(command_of(one.message)), no_ack=True)
+            await on.submit(mapped())
+            await on.say(Cancel("w", 2.0, "enough"))
+            await on.ended("w")
+            await on.say(MapEnd("w", "map", 2, 4, 3.0))
+
+            async def commanded() -> bool:
+                return any(isinstance(each, CancelJobs) for each in said)
+
+            await eventually_async(commanded)
+            ids = {job for each in said if isinstance(each, CancelJobs) for job in each.ids}
+            assert ids == {part_id(mapped(), "map", 0, place) for place in range(2)}
 
     asyncio.run(scene())
 

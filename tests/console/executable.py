@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pika
+from tests.console.warm import ROOT, warm
 
 from warren import dead_letter
 from warren.amqp.seam import Message
@@ -18,7 +19,6 @@ from warren.dead_letter import Evidence
 from warren.job import from_message, new_id
 from warren.outcome import Failure
 
-ROOT = Path(__file__).parent.parent.parent
 JOBS = "tests.jobs"
 Done = subprocess.CompletedProcess[str]
 
@@ -32,17 +32,7 @@ class Warren:
 
     def __call__(self, *arguments: str, stdin: str | None = None, environ: Mapping[str, str] | None = None) -> Done:
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "warren", *arguments],
-            cwd=ROOT,
-            env={**self.environ, **(environ or {})},
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return warm().run(arguments, {**self.environ, **(environ or {})}, stdin)
 
     def ok(self, *arguments: str, **more: Any) -> str:
         """Run a command that must succeed; what it printed."""

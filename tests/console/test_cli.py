@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.console.executable import ROOT, Warren
+from tests.console.executable import Warren
+from tests.console.warm import ROOT
 from tests.support import eventually
 
 from warren.console.cli import COMMANDS, run

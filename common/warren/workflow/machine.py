@@ -71,8 +71,8 @@ _TEXT = 1_000
 """Of an error; the whole of it is in the result and the dead letter of the job."""
 _REQUESTS = 100
 """Kept of each workflow."""
-_PARTS = 1_000
-"""Jobs of a map that are cancelled or looked for at a time."""
+_PARTS, _CANCELLED = 1_000, 20_000
+"""Jobs of a map in one action, or looked for at a time; and those that are cancelled when it ends early: the others run for nobody."""
 
 
 # --- the machine -------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def apply(graph: Graph, progress: Progress, happening: Happening) -> Step:
             return _nudged(graph, progress, happening.at)
 
 
-def overdue(graph: Graph, progress: Progress, before: float) -> tuple[tuple[str, str, float], ...]:
+def overdue(graph: Graph, progress: Progress, before: float, parts: int = _PARTS) -> tuple[tuple[str, str, float], ...]:
     """Return nodes that have been queued, silently, since before a moment: their results may have been lost.
 
     Each comes with the id of its job and with when that may have been enqueued: of a map its chunks stand for it.
@@ -112,8 +112,9 @@ def overdue(graph: Graph, progress: Progress, before: float) -> tuple[tuple[str,
         if definition.nodes[name].map is None:
             found.append((name, job_id(definition.id, name, node.run), node.since))
         else:
-            parts = open_parts(definition, name, progress.maps.get(name, Folding()), _PARTS)
-            found += [(part, job, node.since if node.begun is None else node.begun) for part, job in parts.items()]
+            begun = node.since if node.begun is None else node.begun
+            awaited = open_parts(definition, name, progress.maps.get(name, Folding()), parts)
+            found += [(part, job, begun) for part, job in awaited.items()]
     return tuple(found)
 
 
@@ -153,8 +154,12 @@ def _part_ended(graph: Graph, progress: Progress, ended: PartEnded) -> Step:
 def _map_counted(graph: Graph, progress: Progress, told: MapCounted) -> Step:
     node, spec = progress.nodes.get(told.node), _spec(graph, told.node)
     folding = progress.maps.get(told.node, Folding())
-    if spec is None or node is None or node.state is not NodeState.QUEUED or folding.chunks is not None:
+    if spec is None or node is None or node.state is NodeState.WAITING or folding.chunks is not None:
         return Step(progress, taken=False)
+    if node.state is not NodeState.QUEUED:  # it was cancelled, or failed, while its producer sent on
+        folding = replace(folding, chunks=told.chunks, items=told.items)
+        jobs = open_parts(graph.definition, told.node, folding, _CANCELLED)
+        return Step(replace(progress, maps={**progress.maps, told.node: folding}), _cancelling(jobs, node.why))
     return _folded(graph, progress, told.node, counted(folding, spec, told.chunks, told.items), told.at)
 
 
@@ -180,10 +185,16 @@ def _part_failed(graph: Graph, progress: Progress, ended: PartEnded, into: str) 
     nodes[ended.node] = NodeProgress(NodeState.DONE, 1, ended.at)
     fault = NodeProgress(END_OF_JOB[ended.state], 1, ended.at, why=ended.reason[:_TEXT])
     nodes[faulty] = replace(fault, error=ended.error[:_TEXT], error_type=ended.error_type[:_TEXT])
-    jobs = open_parts(graph.definition, ended.node, progress.maps.get(ended.node, Folding()), _PARTS)
+    jobs = open_parts(graph.definition, ended.node, progress.maps.get(ended.node, Folding()), _CANCELLED)
     step = _advanced(graph, replace(progress, nodes=nodes), ended.at)
     left = {name: job for name, job in jobs.items() if job != ended.job_id}
-    return Step(step.progress, (CancelJobs(left, f"node {faulty!r} failed"), *step.actions) if left else step.actions)
+    return Step(step.progress, (*_cancelling(left, f"node {faulty!r} failed"), *step.actions))
+
+
+def _cancelling(jobs: Mapping[str, str], reason: str) -> tuple[CancelJobs, ...]:
+    """Return the actions that cancel these jobs, each of so many that it can be noted down."""
+    every = list(jobs.items())
+    return tuple(CancelJobs(dict(every[at : at + _PARTS]), reason) for at in range(0, len(every), _PARTS))
 
 
 def _spec(graph: Graph, name: str) -> MapSpec | None:
@@ -235,12 +246,11 @@ def _cancelled(graph: Graph, progress: Progress, asked: CancelAsked) -> Step:
         return Step(progress)
     if progress.verdict is None:
         progress = replace(progress, verdict=WorkflowState.CANCELLED, why=asked.reason[:_TEXT])
-    jobs = {name: job for name, job, _ in overdue(graph, progress, float("inf"))}
+    jobs = {name: job for name, job, _ in overdue(graph, progress, float("inf"), _CANCELLED)}
     ended = NodeProgress(NodeState.CANCELLED, 1, asked.at, why=asked.reason[:_TEXT])  # of a map; a job tells its end
     open_maps = {n: ended for n, node in progress.nodes.items() if node.state is NodeState.QUEUED and _spec(graph, n)}
     step = _advanced(graph, replace(progress, nodes={**progress.nodes, **open_maps}), asked.at)
-    actions = (CancelJobs(jobs, asked.reason), *step.actions) if jobs else step.actions
-    return Step(step.progress, actions)
+    return Step(step.progress, (*_cancelling(jobs, asked.reason), *step.actions))
 
 
 def _retried(graph: Graph, progress: Progress, asked: RetryAsked) -> Step:

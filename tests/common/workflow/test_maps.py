@@ -84,6 +84,24 @@ def test_a_cancel_ends_a_map_and_a_retry_cannot_begin_it_again() -> None:
     assert lost_map(GRAPH, step.progress) == "m"
 
 
+def test_a_long_map_is_cancelled_in_several_actions() -> None:
+    step = after(MapCounted("m", 2_500, 5_000, 1.0), CancelAsked("c", 2.0))
+    actions = [each for each in step.actions if isinstance(each, CancelJobs)]
+    assert [len(each.jobs) for each in actions] == [1_000, 1_000, 500]
+    assert {job for each in actions for job in each.jobs.values()} == {part_id(MAPPED, "m", 0, n) for n in range(2_500)}
+
+
+def test_what_a_producer_sent_of_a_cancelled_map_is_cancelled_when_it_tells_how_much_that_was() -> None:
+    step = after(part(0), CancelAsked("c", 2.0))
+    assert step.progress.state is WorkflowState.CANCELLED
+    assert not any(isinstance(each, CancelJobs) for each in step.actions)
+    counted = machine.apply(GRAPH, step.progress, MapCounted("m", 3, 5, 3.0))
+    jobs = {part_name("m", 0, 1, 2): part_id(MAPPED, "m", 0, 1), part_name("m", 0, 2, 1): part_id(MAPPED, "m", 0, 2)}
+    assert counted.actions == (CancelJobs(jobs, "cancelled"),)
+    assert counted.progress.nodes == step.progress.nodes
+    assert not machine.apply(GRAPH, counted.progress, MapCounted("m", 3, 5, 3.0)).taken
+
+
 def test_a_retry_after_a_map_that_is_done_leaves_it_alone() -> None:
     step = after(part(0), MapCounted("m", 1, 2, 1.0), part(0, level=1), CancelAsked("c", 2.0))
     own = machine.overdue(GRAPH, step.progress, 1e9)[0][1]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.console.executable import JOBS, ROOT, Warren, publish
+from tests.console.executable import JOBS, Warren, publish
+from tests.console.warm import ROOT
 from tests.support import Broker, eventually
 
 pytestmark = pytest.mark.broker

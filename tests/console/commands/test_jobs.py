@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.console.executable import ROOT, Warren
+from tests.console.executable import Warren
+from tests.console.warm import ROOT
 from tests.support import Broker
 
 from warren.console.cli import run

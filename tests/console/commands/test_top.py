@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.console.executable import ROOT, Warren
+from tests.console.executable import Warren
+from tests.console.warm import ROOT
 from tests.faults import jobs
 from tests.faults.workers import Gate, worker_and_producer
 from tests.support import Broker, eventually
