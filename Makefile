@@ -49,6 +49,7 @@ bench-history: $(STAMP)
 bench-smoke: $(BENCH_STAMP)
 	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks --smoke $(ARGS)
 	$(PYTHON) -m benchmarks.history --jobs 2000
+	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks.recording --jobs 1000
 
 bench-recorder: $(STAMP)
 	$(if $(BROKER),BROKER=$(BROKER)) $(PYTHON) -m benchmarks.recording $(ARGS)
