@@ -171,13 +171,23 @@ def test_a_full_disk_is_a_store_that_is_away_also_for_many_rows(sqlite_url: str)
     database.close()
 
 
-def test_rows_that_are_fetched_past_sqlalchemy_fail_alike(tmp_path: Path) -> None:
-    file = tmp_path / "empty.db"
-    file.touch()
-    database = Database(f"sqlite:///{file}")
+def test_rows_that_are_fetched_past_sqlalchemy_fail_alike(database: Database) -> None:
     with pytest.raises(StoreEmpty), database.read() as connection:
-        Bulk(connection).fetch("SELECT seq FROM warren_jobs", ())
+        Bulk(connection).fetch("SELECT seq FROM warren_nothing", ())
+
+
+def test_a_database_that_gives_up_a_statement_is_to_be_tried_again(postgres_url: str) -> None:
+    """As an operator's `pg_cancel_backend` does, a lock that is held too long, a full disk: no message is to blame for it."""
+    database = Database(postgres_url)
+    with pytest.raises(StoreUnavailable):
+        _wait_too_long(database)
     database.close()
+
+
+def _wait_too_long(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
+        Bulk(connection).fetch("SELECT pg_sleep(10)", ())
 
 
 def test_what_is_too_long_for_the_database_is_no_reason_to_wait_for_it(postgres_url: str) -> None:

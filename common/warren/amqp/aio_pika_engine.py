@@ -174,9 +174,13 @@ class AioPikaConnection:
         async def on_message(message: aiormq.abc.DeliveredMessage) -> None:
             on_delivery(delivery_of(message, queue, channel))
 
-        consuming = await self._channels.guard(
-            channel.basic_consume(queue, on_message, no_ack=no_ack, arguments=_arguments(offset))
-        )
+        try:
+            consuming = await self._channels.guard(
+                channel.basic_consume(queue, on_message, no_ack=no_ack, arguments=_arguments(offset))
+            )
+        except AmqpError:
+            self._of_streams.discard(channel)
+            raise
         self._channels.needed.add(channel)  # a refused consumer is no loss, one that ends is
         if not leaves_nothing:
             self._shared[queue, prefetch] = channel

@@ -1,7 +1,6 @@
 """The recorder: reads what happens to jobs from the broker and keeps it in the store; any number of them run, one records."""
 
 import asyncio
-import gc
 
 from prometheus_client import CollectorRegistry
 
@@ -13,9 +12,6 @@ from warren.recorder.upkeep import Upkeep
 from warren.service.service import Service
 from warren.settings import Settings
 from warren.store.opening import open_store
-
-_GARBAGE = 500_000
-"""Objects that came and did not go, before the collector looks for cycles among them: a batch has some hundred thousand, and no cycle."""
 
 
 class Recorder:
@@ -44,13 +40,11 @@ class Recorder:
         metrics.show_lag(lambda: self._recording.lag)
 
     def run(self) -> None:
-        """Record until SIGTERM, SIGINT or `stop`; the process is its own.
+        """Record until SIGTERM, SIGINT or `stop`.
 
         Raises:
             StartError: it could not begin.
         """
-        gc.freeze()
-        gc.set_threshold(_GARBAGE)
         asyncio.run(self.serve())
 
     async def serve(self) -> None:

@@ -10,6 +10,7 @@ difference. Where it begins after the place, it has dropped messages: that is to
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -228,6 +229,7 @@ class Recording:
                 self._service.events.emit(StoreAway(str(error)))
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, _RETRY_MAX_SECONDS)
+                gc.collect()  # errors are cycles, with frames that have the batch, and may wait long to be found
             else:
                 if away:
                     self._service.health.not_ready = ""

@@ -44,6 +44,7 @@ class Database:
         self.said = self.url.render_as_string(hide_password=True).replace("+psycopg", "")
         """The URL as it may be told, without its password."""
         self._engine = _engine(self.url, self.said)
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
 
     @property
     def is_sqlite(self) -> bool:
@@ -102,11 +103,9 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (
-            exc.DBAPIError,
-            sqlite3.Error,
-        ) as error:  # the second of what goes past SQLAlchemy, see `warren.store.bulk`
-            original = error if isinstance(error, sqlite3.Error) else error.orig or error
+        # The second of what goes past SQLAlchemy, see `warren.store.bulk`.
+        except (exc.DBAPIError, self._driver_error) as error:
+            original = (error.orig or error) if isinstance(error, exc.DBAPIError) else error
             if (meant := _meaning(original, self.said)) is None:
                 raise
             raise meant from error
@@ -163,8 +162,13 @@ def _sqlite_connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def folded(text: str) -> str:
+    """Return a text as it is compared: in lower case, whatever stands beside a letter (a sigma at a word's end is one, too)."""
+    return text.lower().replace("\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}")
+
+
 def _contains(text: str, sought: str) -> bool:
-    return sought.lower() in text.lower()
+    return folded(sought) in folded(text)
 
 
 def _sqlite_begins(connection: Connection) -> None:

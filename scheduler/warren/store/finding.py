@@ -176,7 +176,7 @@ def _of_documents(bulk: Bulk, sought: Sought, before: int, limit: int) -> list[t
     its += [gram(OF_ARGUMENTS)] if _has_no_error(sought) else []
     wanted = (
         *([words] if words else []),
-        [*its, *(number for each in cover(sought.text.lower()) for number in grams(each))],
+        [*its, *(number for each in cover(sought.text) for number in grams(each))],
     )
     bulk.prefer_bitmaps()
     return [(at, seq) for at, seq in bulk.fetch(statement, (*wanted, *values, *patterns))]

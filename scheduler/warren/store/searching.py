@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from warren.store.bulk import Bulk
+from warren.store.database import folded
 from warren.store.kinds import Kinds
 
 TEXTS = "warren_texts"
@@ -142,13 +143,13 @@ def word(pair: int) -> str:
 
 
 def indexable(text: str) -> str:
-    """Return as much of a text as is indexed."""
-    return text[:INDEXED_LENGTH]
+    """Return as much of a text as is indexed, and as it is."""
+    return folded(text[:INDEXED_LENGTH])
 
 
 def grams(text: str) -> list[int]:
     """Return the trigrams of a text as numbers, each once; two may have the same number, which costs a look."""
-    codes = [ord(character) for character in indexable(text).lower()]
+    codes = [ord(character) for character in indexable(text)]
     mask = (1 << _GRAM_BITS) - 1
     return list({((a * _PRIME + b) * _PRIME + c) & mask for a, b, c in zip(codes, codes[1:], codes[2:], strict=False)})
 
@@ -158,6 +159,7 @@ def cover(text: str) -> list[str]:
 
     The others would only be looked up as well. The text has at least `SHORTEST` characters.
     """
+    text = folded(text)
     last = len(text) - SHORTEST
     starts = [*range(0, last, SHORTEST), last]
     return [text[start : start + SHORTEST] for start in starts[:: -(-len(starts) // _MOST_LOOKED_UP)]]

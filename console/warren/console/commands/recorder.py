@@ -1,5 +1,6 @@
 """`warren recorder`: keep the history of jobs until told to stop."""
 
+import gc
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ from warren.console.serving import daemon_options, serve_daemon
 from warren.events import Subscriber
 from warren.settings import Settings
 
+_GARBAGE = 500_000
+"""Objects that came and did not go, before the collector looks for cycles among them: a batch has some hundred thousand, and no cycle."""
 _LEAST_BYTES = 2_000_000
 
 
@@ -52,4 +55,7 @@ def _made(settings: Settings, backlog: int | None, tell: Subscriber) -> Any:
     open_store(settings.store).close()
     from warren.recorder.daemon import Recorder  # noqa: PLC0415
 
-    return Recorder(settings, tell, backlog=backlog)
+    recorder = Recorder(settings, tell, backlog=backlog)
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+    return recorder
