@@ -28,6 +28,7 @@ from msgspec.structs import astuple
 from warren.states import JobState
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, GivenBack, ItemsEnded, Progressed, Started
 
+_Groups = dict[str, Any]
 NONE = -1
 """Where a number may be absent."""
 CUT = "…"
@@ -187,7 +188,11 @@ def _join_ends(one: End | None, other: End | None) -> End | None:
 
 def of(fact: Fact) -> Record:
     """Return what one fact tells of its job."""
-    return _OF[type(fact)](fact, short(fact.id, "id"), min(fact.replays, _MOST), min(fact.attempt, _MOST_ATTEMPTS - 1))
+    job_id, life, attempt = short(fact.id, "id"), min(fact.replays, _MOST), min(fact.attempt, _MOST_ATTEMPTS - 1)
+    if isinstance(fact, Enqueued):
+        return _of_message(fact, job_id, life, attempt)
+    named = short(fact.task, "task"), short(fact.queue, "queue")
+    return Record(job_id, named, fact.at, life=life, attempt=attempt, **_GROUPS[type(fact)](fact, attempt))
 
 
 def _of_message(fact: Enqueued, job_id: str, life: int, attempt: int) -> Record:
@@ -215,74 +220,41 @@ def _of_message(fact: Enqueued, job_id: str, life: int, attempt: int) -> Record:
     )
 
 
-def _of_start(fact: Started, job_id: str, life: int, attempt: int) -> Record:
-    return Record(
-        job_id,
-        _named(fact),
-        fact.at,
-        life=life,
-        attempt=attempt,
-        standing=Standing(attempt, 1, fact.at, 1),
-        started=Run(attempt, fact.at, short(fact.worker, "worker")),
-    )
+def _of_start(fact: Started, attempt: int) -> _Groups:
+    started = Run(attempt, fact.at, short(fact.worker, "worker"))
+    return {"standing": Standing(attempt, 1, fact.at, 1), "started": started}
 
 
-def _of_end(fact: Ended, job_id: str, life: int, attempt: int) -> Record:
-    return Record(
-        job_id,
-        _named(fact),
-        fact.at,
-        life=life,
-        attempt=attempt,
-        started=Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
-        ended=_end(fact, attempt),
-    )
+def _of_end(fact: Ended, attempt: int) -> _Groups:
+    return {
+        "started": Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
+        "ended": _end(fact, attempt),
+    }
 
 
-def _of_progress(fact: Progressed, job_id: str, life: int, attempt: int) -> Record:
-    return Record(
-        job_id,
-        _named(fact),
-        fact.at,
-        life=life,
-        attempt=attempt,
-        standing=Standing(attempt, 1, fact.at, 1),
-        progress=Progress(attempt, fact.at, _within(fact.done), _within(fact.total)),
-    )
+def _of_progress(fact: Progressed, attempt: int) -> _Groups:
+    progress = Progress(attempt, fact.at, _within(fact.done), _within(fact.total))
+    return {"standing": Standing(attempt, 1, fact.at, 1), "progress": progress}
 
 
-def _of_return(fact: GivenBack, job_id: str, life: int, attempt: int) -> Record:
-    return Record(
-        job_id,
-        _named(fact),
-        fact.at,
-        life=life,
-        attempt=attempt,
-        crashes=_within(fact.crashes),
-        standing=Standing(attempt, 1, fact.at, 0),
-    )
+def _of_return(fact: GivenBack, attempt: int) -> _Groups:
+    return {"standing": Standing(attempt, 1, fact.at, 0), "crashes": _within(fact.crashes)}
 
 
-def _of_attempt(fact: AttemptEnded, job_id: str, life: int, attempt: int) -> Record:
-    return Record(
-        job_id,
-        _named(fact),
-        fact.at,
-        life=life,
-        attempt=attempt,
-        ready=(attempt + 1, fact.ready_at) if fact.ready_at else (0, 0.0),
-        last_error=(attempt + 1, text(fact.error)),
-        standing=Standing(attempt, 2, fact.at, 0),
-        started=Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
-    )
+def _of_attempt(fact: AttemptEnded, attempt: int) -> _Groups:
+    return {
+        "standing": Standing(attempt, 2, fact.at, 0),
+        "started": Run(attempt, fact.started_at or 0.0, short(fact.worker, "worker")),
+        "last_error": (attempt + 1, text(fact.error)),
+        "ready": (attempt + 1, fact.ready_at) if fact.ready_at else (0, 0.0),
+    }
 
 
-def _of_items(fact: ItemsEnded, job_id: str, life: int, attempt: int) -> Record:
-    return Record(job_id, _named(fact), fact.at, life=life, attempt=attempt, standing=Standing(attempt, 1, fact.at, 1))
+def _of_items(fact: ItemsEnded, attempt: int) -> _Groups:
+    return {"standing": Standing(attempt, 1, fact.at, 1)}
 
 
-_OF: dict[type[Fact], Callable[[Any, str, int, int], Record]] = {
-    Enqueued: _of_message,
+_GROUPS: dict[type[Fact], Callable[[Any, int], _Groups]] = {
     Started: _of_start,
     Ended: _of_end,
     Progressed: _of_progress,
@@ -290,11 +262,6 @@ _OF: dict[type[Fact], Callable[[Any, str, int, int], Record]] = {
     AttemptEnded: _of_attempt,
     ItemsEnded: _of_items,
 }
-
-
-def _named(fact: Fact) -> tuple[str, str]:
-    """Return task and queue as others than the job's message tell them."""
-    return short(fact.task, "task"), short(fact.queue, "queue")
 
 
 def _end(fact: Ended, attempt: int) -> End:
