@@ -51,6 +51,11 @@ class Worker:
             raise NotInTime(f"the worker ended: {self._tail()}")
         return self.count >= jobs
 
+    def stop(self) -> None:
+        """Have it stop in order, and tell the last that it has to tell."""
+        self._process.terminate()
+        self._process.wait(_START_SECONDS)
+
     def cpu(self) -> CpuReading:
         """What it and the broker have used so far."""
         parent, *children = tree(self._process.pid)

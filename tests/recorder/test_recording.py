@@ -7,7 +7,7 @@ import pytest
 from tests.faults.recorders import kept
 from tests.support import Broker, Management, eventually_async
 
-from warren import topology
+from warren import telling, topology
 from warren.amqp.pika_engine import connect
 from warren.amqp.seam import Connection, Message
 from warren.errors import StartError
@@ -21,6 +21,7 @@ from warren.settings import Settings
 from warren.store import history
 from warren.store.database import Database
 from warren.store.facts import Enqueued
+from warren.telling import Began
 from warren.topology import Names
 
 
@@ -88,6 +89,21 @@ def test_what_is_not_understood_is_skipped_and_said(broker: Broker, namespace: s
         await scene.job("one")
         await scene.record(lambda: scene.has("one"))
         assert scene.of(NotRecorded) == [NotRecorded(1, "it is no result")]
+
+    scenario(broker, namespace, sqlite_url, test)
+
+
+def test_messages_that_tell_much_are_written_in_several_transactions(
+    broker: Broker, namespace: str, sqlite_url: str
+) -> None:
+    async def test(scene: Scene) -> None:
+        for part in range(3):
+            news = [Began(id=f"{part}-{number}", at=1.0, task="m:f", queue="a", attempt=1) for number in range(4_000)]
+            await scene.connection.publish(telling.to_message("w", news, 1.0), scene.names.history.events, "jobs")
+        await scene.record(lambda: scene.has("0-0", "2-3999"))
+        facts = [event.facts for event in scene.of(BatchRecorded) if isinstance(event, BatchRecorded) and event.facts]
+        assert sum(facts) == 12_000
+        assert max(facts) <= 8_000
 
     scenario(broker, namespace, sqlite_url, test)
 

@@ -12,7 +12,7 @@ difference. Where it begins after the place, it has dropped messages: that is to
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -38,6 +38,8 @@ from warren.topology import Queue
 T = TypeVar("T")
 
 _MOMENT_SECONDS = 0.02
+_TOGETHER = 5_000
+"""Facts in one transaction, or a few hundred more: while it lasts nobody else writes."""
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
@@ -102,7 +104,7 @@ class Recording:
             inflow = await self._open(connection)
             await self._stop()
             ready: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
-            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call)
+            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, ready.full)
             self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
                 task.add_done_callback(partial(_ended, lives))
@@ -168,10 +170,20 @@ class Recording:
     async def _read(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
         """Read a batch while the one before is written."""
         while True:
-            batch = await inflow.take(_MOMENT_SECONDS)
-            now = wall()
-            told = [(offset_of(delivery) + 1, self._facts(delivery, now)) for delivery in batch]
-            await ready.put(_Batch([delivery.message.timestamp for delivery in batch], told))
+            for batch in self._batches(await inflow.take(_MOMENT_SECONDS)):
+                await ready.put(batch)
+
+    def _batches(self, deliveries: Sequence[Delivery]) -> Iterator[_Batch]:
+        """Yield what messages tell, in as few transactions as none of them takes long: one message may tell hundreds of facts."""
+        told: list[_Told] = []
+        count = begin = 0
+        for number, delivery in enumerate(deliveries):
+            facts = self._facts(delivery, wall())
+            told.append((offset_of(delivery) + 1, facts))
+            count += len(facts)
+            if count >= _TOGETHER or number + 1 == len(deliveries):
+                yield _Batch([each.message.timestamp for each in deliveries[begin : number + 1]], told)
+                told, count, begin = [], 0, number + 1
 
     async def _record(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
         while True:

@@ -31,13 +31,18 @@ class Upkeep:
     keep: int
     _retained: float = field(default=-_RETAIN_SECONDS, init=False)
 
-    async def run(self, call: Callable[[Callable[[], bool]], Awaitable[bool]]) -> None:
-        """Do it until cancelled, a little at a time; `call` has a function called in the store's thread."""
+    async def run(self, call: Callable[[Callable[[], bool]], Awaitable[bool]], is_behind: Callable[[], bool]) -> None:
+        """Do it until cancelled, a little at a time, and less while what happens waits to be recorded.
+
+        Args:
+            call: has a function called in the store's thread.
+            is_behind: whether a batch waits to be written.
+        """
         while True:
             busy = False
             for chore in (self._index, self._ripen, self._retain):
                 busy = await call(chore) or busy
-            await asyncio.sleep(0.0 if busy else _PAUSE_SECONDS)
+            await asyncio.sleep(0.0 if busy and not is_behind() else _PAUSE_SECONDS)
 
     def _index(self) -> bool:
         return self._write(lambda connection: searching.index_texts(connection, wall(), _INDEXED)) >= _INDEXED
