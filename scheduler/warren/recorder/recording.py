@@ -12,8 +12,7 @@ difference. Where it begins after the place, it has dropped messages: that is to
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +24,8 @@ from warren.errors import StartError, StoreEmpty, StoreUnavailable, TopologyMism
 from warren.events_history import BacklogKept, BatchRecorded, HistoryDropped, NotRecorded, StoreBack
 from warren.events_schedules import StoreAway
 from warren.recorder.backlog import DEFAULT_BYTES, backlog, is_as_large
-from warren.recorder.inflow import Inflow, offset_of
+from warren.recorder.batches import Batch, Told, batches
+from warren.recorder.inflow import Inflow
 from warren.recorder.lag import Lag
 from warren.recorder.ledger import Ledger, Overtaken
 from warren.recorder.reading import NotUnderstood, Reading
@@ -38,23 +38,9 @@ from warren.topology import Queue
 T = TypeVar("T")
 
 _MOMENT_SECONDS = 0.02
-_TOGETHER = 5_000
-"""Facts in one transaction, or a few hundred more: while it lasts nobody else writes."""
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
-
-
-_Told = tuple[int, Sequence[Fact]]
-"""The offset after a message, and what that told."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Messages that are written together: when each was published, and what they told."""
-
-    published: Sequence[float | None]
-    told: Sequence[_Told]
 
 
 class Recording:
@@ -103,7 +89,7 @@ class Recording:
             self._following = await self._persistently(self._ledger.following)
             inflow = await self._open(connection)
             await self._stop()
-            ready: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
+            ready: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
             work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, ready.full)
             self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
@@ -167,25 +153,13 @@ class Recording:
         await self._persistently(lambda: self._ledger.record((), self._following, following, wall(), missed))
         self._following = following
 
-    async def _read(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
+    async def _read(self, inflow: Inflow, ready: "asyncio.Queue[Batch]") -> None:
         """Read a batch while the one before is written."""
         while True:
-            for batch in self._batches(await inflow.take(_MOMENT_SECONDS)):
+            for batch in batches(await inflow.take(_MOMENT_SECONDS), self._facts):
                 await ready.put(batch)
 
-    def _batches(self, deliveries: Sequence[Delivery]) -> Iterator[_Batch]:
-        """Yield what messages tell, in as few transactions as none of them takes long: one message may tell hundreds of facts."""
-        told: list[_Told] = []
-        count = begin = 0
-        for number, delivery in enumerate(deliveries):
-            facts = self._facts(delivery, wall())
-            told.append((offset_of(delivery) + 1, facts))
-            count += len(facts)
-            if count >= _TOGETHER or number + 1 == len(deliveries):
-                yield _Batch([each.message.timestamp for each in deliveries[begin : number + 1]], told)
-                told, count, begin = [], 0, number + 1
-
-    async def _record(self, inflow: Inflow, ready: "asyncio.Queue[_Batch]") -> None:
+    async def _record(self, inflow: Inflow, ready: "asyncio.Queue[Batch]") -> None:
         while True:
             batch = await ready.get()
             self._lag.taken(batch.published, wall())
@@ -194,7 +168,7 @@ class Recording:
             self._lag.written(batch.published, wall(), more=not (inflow.is_empty and ready.empty()))
             self._service.events.emit(BatchRecorded(len(batch.told), facts, time.monotonic() - started))
 
-    def _write(self, told: Sequence[_Told]) -> int:
+    def _write(self, told: Sequence[Told]) -> int:
         """Record what messages told; in the store's thread."""
         now, after = wall(), told[-1][0]
         facts = [fact for _, some in told for fact in some]
@@ -213,9 +187,9 @@ class Recording:
         self._following = after
         return len(facts)
 
-    def _facts(self, delivery: Delivery, now: float) -> Sequence[Fact]:
+    def _facts(self, delivery: Delivery) -> Sequence[Fact]:
         try:
-            return self._reading.facts(delivery, now)
+            return self._reading.facts(delivery, wall())
         except NotUnderstood as error:
             self._skipped(1, str(error))
         except Exception as error:  # noqa: BLE001 - anybody publishes, and one message must not end the history
