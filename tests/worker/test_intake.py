@@ -1,7 +1,7 @@
 """What a worker holds: deliveries that cannot begin go back, those of a lost connection are forgotten, nothing comes twice."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -27,11 +27,11 @@ QUEUE = NAMES.queue("default")
 
 
 class FakeSession:
-    """A session whose broker has any number of messages, and hands one to every lane that has none."""
+    """A session whose broker delivers what the test says, by the lane that the number of its place belongs to."""
 
     def __init__(self) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.lanes: set[int] = set()
+        self.lanes: dict[int, int] = {}
         self.closing: set[int] = set()
         self.settled: dict[Settle, list[int]] = {how: [] for how in Settle}
         self.arriving: list[Delivery] = []
@@ -44,9 +44,23 @@ class FakeSession:
     def alive(self) -> bool:
         return not self.lost.done()
 
-    async def open_lanes(self, lanes: Mapping[int, str], on_delivery: Any) -> None:
+    @property
+    def width(self) -> int:
+        return sum(self.lanes.values())
+
+    @property
+    def places(self) -> list[int]:
+        """Of every job that may come, the lane it comes by; of those that are open."""
+        open_ones = sorted(self.lanes.keys() & self._consumers.keys())
+        return [lane for lane in open_ones for _ in range(self.lanes[lane])]
+
+    def open_lanes(self, queue: str, widths: Mapping[int, int], on_delivery: Any) -> Coroutine[None, None, None]:
+        assert queue == "default"
+        self.lanes.update(widths)
+        return self._consume(tuple(widths), on_delivery)
+
+    async def _consume(self, lanes: Iterable[int], on_delivery: Any) -> None:
         for lane in lanes:
-            self.lanes.add(lane)
             self._consumers[lane] = partial(on_delivery, self, lane)
 
     async def close_lanes(self, lanes: Collection[int]) -> None:
@@ -54,11 +68,13 @@ class FakeSession:
         await self.may_close.wait()
         while self.arriving and lanes:
             self._consumers[next(iter(lanes))](self.arriving.pop())
-        self.lanes.difference_update(lanes)
-        self.closing.difference_update(lanes)
+        for lane in lanes:
+            self.lanes.pop(lane, None)
+            self._consumers.pop(lane, None)
+            self.closing.discard(lane)
 
-    def deliver(self, lane: int, number: int, delivery_count: int = 0, task: str = "m:f") -> None:
-        self._consumers[lane](delivery(number, delivery_count, task))
+    def deliver(self, place: int, number: int, delivery_count: int = 0, task: str = "m:f") -> None:
+        self._consumers[self.places[place]](delivery(number, delivery_count, task))
 
     def settle(self, given: Delivery, how: Settle) -> bool:
         if self.alive:
@@ -149,6 +165,11 @@ class Scene:
         await self.intake.open(cast("Any", session))
         return session
 
+    def free(self, session: FakeSession) -> list[int]:
+        """The places whose lanes have brought nothing that is still here."""
+        occupied = {execution.lane for execution in self.intake._conduct.working}
+        return [place for place, lane in enumerate(session.places) if lane not in occupied]
+
 
 def delivery(number: int, delivery_count: int = 0, task: str = "m:f") -> Delivery:
     message = Message(
@@ -158,15 +179,15 @@ def delivery(number: int, delivery_count: int = 0, task: str = "m:f") -> Deliver
 
 
 @scenario
-async def test_there_are_as_many_lanes_as_jobs_that_run_or_may_wait() -> None:
+async def test_each_process_has_a_lane_and_all_that_may_wait_comes_by_one_more() -> None:
     session = await Scene(most=8).session()
-    assert session.lanes == set(range(10))
+    assert session.lanes == {0: 1, 1: 1, 2: 8}
 
 
 @scenario
 async def test_without_read_ahead_there_is_a_lane_for_each_process() -> None:
     session = await Scene(most=0).session()
-    assert session.lanes == {0, 1}
+    assert session.lanes == {0: 1, 1: 1}
 
 
 @scenario
@@ -178,7 +199,7 @@ async def test_what_cannot_begin_in_time_goes_back_and_its_lanes_are_closed_firs
         session.deliver(number, number)
     await eventually(lambda: len(session.settled[Settle.GIVE_BACK]) == 5)
     assert (scene.runner.begun, sorted(session.settled[Settle.GIVE_BACK])) == (["0", "1"], [2, 3, 4, 5, 99])
-    assert session.lanes == {0, 1}
+    assert session.lanes == {0: 1, 1: 1}
     assert scene.ahead.jobs == 0
     scene.runner.end(0)
     scene.runner.end(1)
@@ -190,13 +211,13 @@ async def test_a_coroutine_job_that_has_no_place_goes_back_though_a_process_is_f
     scene = Scene(most=0, coroutines=2)
     session = await scene.session()
     for number in range(6):
-        await eventually(lambda number=number: number in session.lanes)
+        await eventually(lambda number=number: number < len(session.places))
         session.deliver(number, number, task="m:c")
     assert scene.runner.begun == ["0", "1", "2", "3"]
     await eventually(lambda: sorted(session.settled[Settle.GIVE_BACK]) == [4, 5])
     assert scene.intake.running == 4
-    await eventually(lambda: len(session.lanes) == 6)
-    session.deliver(4, 6)
+    await eventually(lambda: len(scene.free(session)) == 2)
+    session.deliver(scene.free(session)[0], 6)
     assert scene.runner.begun[4:] == ["6"], "for a plain job there is a process"
 
 
@@ -205,7 +226,7 @@ async def test_a_coroutine_job_that_has_no_place_goes_back_from_beside_a_plain_j
     scene = Scene(most=0, coroutines=1)
     session = await scene.session()
     for number, task in enumerate(("m:c", "m:c", "m:f", "m:c")):
-        await eventually(lambda number=number: number in session.lanes)
+        await eventually(lambda number=number: number < len(session.places))
         session.deliver(number, number, task=task)
     assert scene.runner.begun == ["0", "1", "2"]
     await eventually(lambda: session.settled[Settle.GIVE_BACK] == [3])
@@ -220,18 +241,18 @@ async def test_however_closings_overlap_there_are_lanes_afterwards() -> None:
     session.may_close.clear()
     for number in range(6):
         session.deliver(number, number)
-    await eventually(lambda: session.closing == set(range(2, 10)))
+    await eventually(lambda: session.closing == {2})
     scene.runner.end(0)
     scene.runner.end(1)
     await eventually(lambda: session.settled[Settle.ACK] == [0, 1])
     session.deliver(0, 10)
     session.deliver(1, 11)
-    await eventually(lambda: session.closing == set(range(10)))
+    await eventually(lambda: session.closing == {0, 1, 2})
     for number in (2, 3, 4, 5, 10, 11):
         scene.runner.end(number)
     await eventually(lambda: scene.intake.running == 0)
     session.may_close.set()
-    await eventually(lambda: session.lanes == {0, 1})
+    await eventually(lambda: session.lanes == {0: 1, 1: 1})
 
 
 @scenario
@@ -283,9 +304,9 @@ async def test_lanes_of_jobs_that_still_run_stay_closed_after_a_reconnect() -> N
     first.lost.set_result("gone")
     scene.intake.lost(cast("Any", first), "gone")
     second = await scene.session()
-    assert second.lanes == {1}
+    assert second.lanes == {1: 1}
     scene.runner.end(0)
-    await eventually(lambda: second.lanes == {0, 1})
+    await eventually(lambda: second.lanes == {0: 1, 1: 1})
 
 
 @scenario
@@ -330,15 +351,15 @@ async def test_a_job_that_a_process_was_only_about_to_begin_is_returned_by_a_dra
 async def test_a_smaller_pool_takes_in_nothing_before_no_more_run_than_may() -> None:
     scene = Scene(most=0, processes=4)
     session = await scene.session()
-    assert session.lanes == {0, 1, 2, 3}
+    assert session.lanes == dict.fromkeys(range(4), 1)
     for number in range(4):
         session.deliver(number, number)
     scene.intake.resize(2)
-    await eventually(lambda: session.lanes == set())
+    await eventually(lambda: session.lanes == {})
     scene.runner.end(0)
     scene.runner.end(1)
     await eventually(lambda: scene.intake.running == 2)
-    assert session.lanes == set()
+    assert session.lanes == {}
     scene.runner.end(2)
     await eventually(lambda: len(session.lanes) == 1)
 
@@ -348,7 +369,7 @@ async def test_a_larger_pool_has_more_lanes_at_once() -> None:
     scene = Scene(most=0)
     session = await scene.session()
     scene.intake.resize(5)
-    await eventually(lambda: session.lanes == set(range(5)))
+    await eventually(lambda: session.lanes == dict.fromkeys(range(5), 1))
 
 
 @scenario
@@ -357,11 +378,11 @@ async def test_coroutine_jobs_are_taken_only_for_processes_that_are_there() -> N
     scene.ahead.coroutines, scene.ahead.mixed = 3, False
     scene.intake.usable(1)
     session = await scene.session()
-    assert session.lanes == set(range(3))
+    assert session.lanes == dict.fromkeys(range(3), 1)
     scene.intake.usable(4)
-    await eventually(lambda: session.lanes == set(range(12)))
+    await eventually(lambda: session.width == 12)
     scene.intake.usable(3)
-    await eventually(lambda: session.lanes == set(range(9)))
+    await eventually(lambda: session.width == 9)
 
 
 @scenario
@@ -370,7 +391,7 @@ async def test_of_an_idle_pool_made_smaller_the_surplus_lanes_are_closed() -> No
     session = await scene.session()
     session.deliver(4, 4)
     scene.intake.resize(2)
-    await eventually(lambda: session.lanes == {0, 4})
+    await eventually(lambda: session.lanes == {0: 1, 4: 1})
 
 
 async def eventually(condition: Callable[..., bool]) -> None:
@@ -390,10 +411,10 @@ async def test_of_a_paused_queue_nothing_is_taken_what_runs_goes_on_and_what_wai
     scene.paused.add("default")
     scene.intake.pauses_changed()
     await eventually_async(lambda: true_of(session.settled[Settle.GIVE_BACK] == [2, 3]))
-    assert (session.lanes, scene.intake.running) == (set(), 2)
+    assert (session.lanes, scene.intake.running) == ({}, 2)
     scene.runner.end(0)
     await asyncio.sleep(0)
-    assert (session.settled[Settle.ACK], session.lanes) == ([0], set())
+    assert (session.settled[Settle.ACK], session.lanes) == ([0], {})
     scene.paused.clear()
     scene.intake.pauses_changed()
     await eventually_async(lambda: true_of(len(session.lanes) >= 2))
@@ -409,10 +430,10 @@ async def test_a_lane_that_is_about_to_open_when_its_queue_is_paused_does_not_st
     scene.intake.pauses_changed()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert session.lanes == set()
+    assert session.lanes == {}
     scene.runner.end(0)
     await asyncio.sleep(0)
-    assert session.lanes == set()
+    assert session.lanes == {}
 
 
 @scenario
@@ -420,10 +441,10 @@ async def test_a_session_that_opens_while_its_queue_is_paused_consumes_nothing()
     scene = Scene()
     scene.paused.add("default")
     session = await scene.session()
-    assert session.lanes == set()
+    assert session.lanes == {}
     scene.paused.clear()
     scene.intake.pauses_changed()
-    await eventually_async(lambda: true_of(len(session.lanes) == 10))
+    await eventually_async(lambda: true_of(session.width == 10))
 
 
 @scenario

@@ -1,6 +1,7 @@
-"""The lanes of one queue while they open."""
+"""The lanes of one queue: while they open, and how wide they are as what may wait changes."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from tests.worker.test_session import FakeConnection
@@ -31,4 +32,87 @@ async def test_lanes_that_are_being_opened_when_a_worker_is_told_to_stop_are_clo
     broker.may_answer.set()
     await draining
     assert next(broker._tags) == 3, "what is half open is opened before it is closed"
-    assert (session.lanes, broker.consumers) == (set(), set())
+    assert (session.lanes, broker.consumers) == ({}, {})
+
+
+class Shore:
+    """Lanes of a worker with two processes, of which the test says what is running by which of them."""
+
+    def __init__(self, most: int = 64) -> None:
+        self.broker = FakeConnection()
+        self.broker.may_answer.set()
+        self.ahead = ReadAhead(2, most)
+        self.occupied: list[int] = []
+        self.lanes = Lanes("default", self.ahead, lambda: self.occupied, nothing, is_paused=lambda _: False)
+        self.session = Session(Names("t"), cast("Any", self.broker))
+
+    async def runs(self, seconds: float, jobs: int = 200) -> None:
+        for _ in range(jobs):
+            self.ahead.took(seconds)
+            self.lanes.balance()
+            await asyncio.sleep(0)
+        await self.still()
+
+    async def still(self) -> None:
+        """Until no chore is left, of those that follow from each other as well."""
+        while chores := self.lanes._chores:
+            await asyncio.wait(chores)
+
+
+@scenario
+async def test_what_may_wait_comes_by_few_lanes_however_slowly_jobs_become_short() -> None:
+    shore = Shore()
+    await shore.lanes.open(shore.session)
+    await shore.runs(0.2)
+    assert shore.session.lanes == {0: 1, 1: 1}
+    await shore.runs(0.0001)
+    assert shore.session.width == 66
+    assert len(shore.session.lanes) <= 2 + 7, "each step has as many as there were"
+
+
+@scenario
+async def test_a_lane_that_is_too_wide_is_closed_and_what_came_by_it_counts_until_it_ends() -> None:
+    shore = Shore()
+    shore.ahead.took(0.0001)
+    await shore.lanes.open(shore.session)
+    assert shore.session.lanes == {0: 1, 1: 1, 2: 64}
+    shore.occupied = [0, 1, *[2] * 30]
+    await shore.runs(0.01, jobs=100)
+    assert (shore.ahead.limit, shore.session.lanes) == (6, {0: 1, 1: 1})
+    shore.occupied = [0, 1, 2, 2]
+    shore.lanes.balance()
+    await shore.still()
+    assert shore.session.lanes == {0: 1, 1: 1, 3: 2}
+    shore.occupied = [0, 1]
+    shore.lanes.balance()
+    await shore.still()
+    assert shore.session.lanes == {0: 1, 1: 1, 3: 2, 2: 2}
+
+
+@scenario
+async def test_after_a_reconnect_a_wide_lane_waits_until_half_of_what_it_may_bring_is_free() -> None:
+    shore = Shore()
+    shore.ahead.took(0.0001)
+    shore.occupied = [0, 1, *[2] * 64]
+    await shore.lanes.open(shore.session)
+    seen = set[tuple[int, ...]]()
+    while shore.occupied:
+        shore.occupied.pop()
+        shore.lanes.balance()
+        await shore.still()
+        assert shore.lanes._held(shore.session) <= shore.ahead.limit
+        seen.add(tuple(shore.session.lanes.values()))
+    assert seen == {(), (1, 1, 30), (1, 1, 30, 32)}
+
+
+@scenario
+async def test_a_lane_of_which_more_could_come_than_is_kept_is_closed() -> None:
+    shore = Shore()
+    shore.ahead.took(0.0001)
+    await shore.lanes.open(shore.session)
+    shore.ahead.wrong()
+    closed = list[bool]()
+    done: Callable[[], None] = lambda: closed.append(True)
+    shore.lanes.close_all_but([0, *[2] * 63], then=done)
+    await shore.still()
+    assert (closed, shore.session.lanes) == ([True], {0: 1, 1: 1})

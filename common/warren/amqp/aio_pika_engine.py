@@ -87,8 +87,9 @@ class AioPikaConnection:
         self._wire = wire
         self._publishing: aiormq.abc.AbstractChannel | None = None
         self._channels = _Channels(wire, self.lost)
-        self._shared: dict[tuple[str, int], aiormq.abc.AbstractChannel] = {}
-        """The consumers' channels, by queue and prefetch."""
+        self._shared: dict[str, aiormq.abc.AbstractChannel] = {}
+        """The consumers' channels, by queue."""
+        self._consuming = asyncio.Lock()
         self._of_streams: set[aiormq.abc.AbstractChannel] = set()
         self._asked: dict[str, aiormq.abc.AbstractChannel] = {}
         self._opening = asyncio.Lock()
@@ -165,8 +166,8 @@ class AioPikaConnection:
         offset: StreamOffset | None = None,
     ) -> Subscription:
         leaves_nothing = no_ack or offset is not None
-        shared = None if leaves_nothing else self._shared.get((queue, prefetch))
-        channel = await self._open_consuming(queue, prefetch) if shared is None or shared.is_closed else shared
+        shared = None if leaves_nothing else self._shared.get(queue)
+        channel = await self._open_consuming(queue) if shared is None or shared.is_closed else shared
 
         if offset is not None:
             self._of_streams.add(channel)
@@ -175,24 +176,25 @@ class AioPikaConnection:
             on_delivery(delivery_of(message, queue, channel))
 
         try:
-            consuming = await self._channels.guard(
-                channel.basic_consume(queue, on_message, no_ack=no_ack, arguments=_arguments(offset))
-            )
+            async with self._consuming:  # a channel's prefetch is that of the consumers opened after it
+                await self._channels.guard(channel.basic_qos(prefetch_count=prefetch))
+                consuming = await self._channels.guard(
+                    channel.basic_consume(queue, on_message, no_ack=no_ack, arguments=_arguments(offset))
+                )
         except AmqpError:
             self._of_streams.discard(channel)
             raise
         self._channels.needed.add(channel)  # a refused consumer is no loss, one that ends is
         if not leaves_nothing:
-            self._shared[queue, prefetch] = channel
+            self._shared[queue] = channel
         return Subscription(queue, channel, str(consuming.consumer_tag), leaves_nothing)
 
-    async def _open_consuming(self, queue: str, prefetch: int) -> aiormq.abc.AbstractChannel:
+    async def _open_consuming(self, queue: str) -> aiormq.abc.AbstractChannel:
         async def on_cancel(_: object) -> None:
             self._channels.lose(cancelled(queue))
 
         channel = await self._channels.open(needed=False)
         channel.on_consumer_cancel_callbacks.add(on_cancel)
-        await self._channels.guard(channel.basic_qos(prefetch_count=prefetch))
         return channel
 
     async def cancel(self, subscription: Subscription) -> None:

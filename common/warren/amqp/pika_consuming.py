@@ -48,8 +48,9 @@ class Consuming:
 
     def __init__(self, rpc: Rpc, stream: Stream, *, of_stream: bool = False) -> None:
         self.rpc = rpc
-        self.cancelling = asyncio.Lock()
-        """pika takes any cancel-ok of a channel for everybody's."""
+        self.arranging = asyncio.Lock()
+        """Held while a consumer is opened or cancelled: pika takes any answer of a channel for everybody's."""
+        self._prefetch = 0
         self._number = rpc.channel.channel_number
         self._stream = stream
         self._consumers: dict[bytes, Consumer] = {}
@@ -69,6 +70,12 @@ class Consuming:
         tag = f"warren-{uuid.uuid4().hex}"
         self._consumers[tag.encode()] = consumer
         return tag
+
+    async def limit(self, prefetch: int) -> None:
+        """Have the consumers that are opened from now on hold so many deliveries; those that are there keep what they have."""
+        if prefetch != self._prefetch:
+            await self.rpc.call(lambda done: self.rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
+            self._prefetch = prefetch
 
     def forget(self, tag: str) -> None:
         """Drop a consumer that the broker has cancelled for us: nothing more comes for it."""
@@ -178,7 +185,7 @@ class Consumers:
         self._channels = channels
         self._stream = stream
         self._cancelled = cancelled
-        self._shared: dict[tuple[str, int], Consuming] = {}
+        self._shared: dict[str, Consuming] = {}
         self._asked: dict[str, Consuming] = {}
         """The channels that single messages are asked for on, one for each queue: a queue that is gone closes its own."""
         self._opening = asyncio.Lock()
@@ -188,19 +195,21 @@ class Consumers:
     ) -> Subscription:
         """Open a consumer; see `Connection.consume`."""
         leaves_nothing = no_ack or offset is not None
-        consuming = None if leaves_nothing else self._shared.get((queue, prefetch))
+        consuming = None if leaves_nothing else self._shared.get(queue)
         if consuming is None or not consuming.rpc.channel.is_open:
-            consuming = await self._open(queue, prefetch, of_stream=offset is not None)
-        tag = consuming.add(Consumer(queue, on_delivery, no_ack))
+            consuming = await self._open(queue, of_stream=offset is not None)
         rpc, arguments = consuming.rpc, offset_argument(offset)
-        await rpc.call(
-            lambda done: rpc.channel.basic_consume(
-                queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
+        async with consuming.arranging:
+            await consuming.limit(prefetch)
+            tag = consuming.add(Consumer(queue, on_delivery, no_ack))
+            await rpc.call(
+                lambda done: rpc.channel.basic_consume(
+                    queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done
+                )
             )
-        )
         rpc.needed = True  # a refused consumer is no loss, one that ends is
         if not leaves_nothing:
-            self._shared[queue, prefetch] = consuming
+            self._shared[queue] = consuming
         return Subscription(queue, consuming, tag, leaves_nothing)
 
     async def cancel(self, subscription: Subscription) -> None:
@@ -208,7 +217,7 @@ class Consumers:
         consuming = subscription.channel
         assert isinstance(consuming, Consuming)
         rpc = consuming.rpc
-        async with consuming.cancelling:
+        async with consuming.arranging:
             await rpc.call(lambda done: rpc.channel.basic_cancel(subscription.tag, callback=done))
         consuming.forget(subscription.tag)
         if subscription.leaves_nothing and rpc.channel.is_open:  # it closes with its connection
@@ -238,10 +247,9 @@ class Consumers:
         for consuming in (*self._shared.values(), *self._asked.values()):
             consuming.flush()
 
-    async def _open(self, queue: str, prefetch: int, *, of_stream: bool) -> Consuming:
+    async def _open(self, queue: str, *, of_stream: bool) -> Consuming:
         rpc = await self._channels.open(needed=False)
         rpc.channel.add_on_cancel_callback(lambda _: self._cancelled(queue))
-        await rpc.call(lambda done: rpc.channel.basic_qos(prefetch_count=prefetch, callback=done))
         return Consuming(rpc, self._stream, of_stream=of_stream)
 
 

@@ -36,6 +36,19 @@ async def test_consumers_of_a_queue_may_differ_in_their_prefetch(side: Side) -> 
 
 
 @scenario
+async def test_consumers_that_are_opened_at_the_same_time_each_have_their_own_prefetch(side: Side) -> None:
+    async with side.connected() as connection:
+        queue = await side.queue(connection)
+        inboxes = [Inbox() for _ in range(4)]
+        opening = (connection.consume(queue.name, inbox, prefetch=1 + 2 * n) for n, inbox in enumerate(inboxes))
+        await asyncio.gather(*opening)
+        await side.send(connection, queue, *(b"%d" % number for number in range(20)))
+        held = [[await inbox.next() for _ in range(1 + 2 * n)] for n, inbox in enumerate(inboxes)]
+        assert sorted(int(each.message.body) for some in held for each in some) == list(range(16))
+        assert [len(inbox) for inbox in inboxes] == [0, 0, 0, 0]
+
+
+@scenario
 async def test_a_cancelled_consumer_settles_what_it_holds_and_its_neighbour_goes_on(side: Side) -> None:
     async with side.connected() as connection:
         queue = await side.queue(connection)

@@ -1,11 +1,14 @@
-"""The consumers of a worker with one queue: one lane, a consumer with prefetch 1, for each process, and more while jobs are short.
+"""The consumers of a worker with one queue: a lane of width 1 for each process, and a wide one beside them while jobs are short.
 
-A lane is open only while a process can soon take what comes by it. After a reconnect the lanes of jobs that still run stay
-closed until those end: so the worker never holds a job that it cannot start, and a lost connection brings no second wave.
+The width of a lane is its consumer's prefetch: how many jobs that came by it may be here at a time. What may be read ahead comes
+by one lane, as a consumer for each of those jobs would cost the broker half as much again. No lane is wider than what can soon
+be started. After a reconnect, and when a wide lane was closed for narrower ones, the jobs that are still here have no lane: they
+count as if each had one, so the worker never holds a job that it cannot start, and a lost connection brings no second wave.
 """
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 
@@ -19,12 +22,12 @@ _RETURNS_SPARED = 10
 
 
 class Lanes:
-    """As many consumers of the newest session as are wanted now.
+    """Consumers of the newest session, for as many jobs as are wanted now.
 
     Args:
         queue: to consume from.
-        ahead: says how many lanes are wanted: one for a process, and more while jobs are short.
-        occupied: returns the lanes of the executions in progress.
+        ahead: says how many jobs are wanted: one for a process, and more while jobs are short.
+        occupied: returns the lane of each execution in progress.
         deliver: takes what comes, but for what comes while its consumer is being cancelled.
         is_paused: tells of a queue that no lane may be opened to it now.
     """
@@ -54,7 +57,9 @@ class Lanes:
         """Consume by a new session."""
         self._session = session
         if not self._draining:
-            opening = asyncio.get_running_loop().create_task(session.open_lanes(self._missing(session), self._take))
+            opening = asyncio.get_running_loop().create_task(
+                session.open_lanes(self._queue, self._missing(session), self._take)
+            )
             self._chores.add(opening)
             opening.add_done_callback(self._chores.discard)
             opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may ask any more
@@ -63,40 +68,63 @@ class Lanes:
             opening.result()
 
     def balance(self) -> None:
-        """Open the lanes that are missing; close idle ones when far fewer are wanted, and all of a paused queue."""
-        session, paused = self._session, self._is_paused(self._queue)
-        wanted = 0 if paused else self._ahead.limit
-        if self._room != self._ahead.room and session is not None and session.alive and not self._draining:
+        """Open the lanes that are missing; close some when far fewer jobs are wanted, and all of a paused queue."""
+        session = self._session
+        if session is None or not session.alive or self._draining:
+            return
+        if self._room != self._ahead.room:
             self._room = self._ahead.room
             if self._fit(session):
                 return
-        if session is None or not session.alive or self._draining or wanted <= len(session.lanes) <= 2 * wanted:
-            return
-        if missing := self._missing(session):
-            self._do(session.open_lanes(missing, self._take))
-            return
-        surplus = max(0, len(session.lanes) - len(session.closing) - wanted)
-        idle = session.lanes - session.closing - set(() if paused else self._occupied())
-        if closable := sorted(idle, reverse=True)[:surplus]:
-            self._do(self._close(session, set(closable)))
+        wanted = 0 if self._is_paused(self._queue) else self._ahead.limit
+        missing = wanted - session.width
+        if self._is_worth(missing):
+            if widths := self._missing(session):
+                self._do(self._opened(session.open_lanes(self._queue, widths, self._take)))
+        elif session.width > 2 * wanted and (surplus := self._surplus(session, wanted)):
+            self._do(self._close(session, surplus))
+
+    def _is_worth(self, missing: int) -> bool:
+        """Whether so many jobs more are worth a lane: of what may only wait, some at a time would be many lanes."""
+        return missing > 0 and 2 * missing >= self._ahead.jobs
+
+    def _surplus(self, session: Session, wanted: int) -> set[int]:
+        """The lanes to be closed: the widest first, and of those for one job each those that have none."""
+        occupied = set(self._occupied()) if wanted else set[int]()
+        surplus = session.width - wanted - sum(session.lanes[lane] for lane in session.closing)
+        found = set[int]()
+        for lane in sorted(
+            session.lanes.keys() - session.closing, key=lambda lane: (session.lanes[lane], lane), reverse=True
+        ):
+            if surplus > 0 and (session.lanes[lane] > 1 or lane not in occupied):
+                found.add(lane)
+                surplus -= session.lanes[lane]
+        return found
 
     def _fit(self, session: Session) -> bool:
-        """Close every lane that is too many, as what is taken in must find a process; whether there were such.
+        """Close every lane that is too wide, as what is taken in must find a process; whether there were such.
 
         When more jobs run than may, nothing comes in until some of them have ended: then `balance` opens lanes again.
         """
-        occupied = set(self._occupied())
-        spare = self._ahead.limit - len(occupied)
-        if len(session.lanes | occupied) <= self._ahead.limit:
+        if self._held(session) <= self._ahead.limit:
             return False
-        idle = sorted(session.lanes - occupied)
+        occupied = list(self._occupied())
+        spare = self._ahead.limit - len(occupied)
+        idle = sorted(session.lanes.keys() - set(occupied))
         self.close_all_but([*occupied, *idle[:spare]] if spare >= 0 else [])
         return True
 
     def close_all_but(self, kept: Iterable[int], then: Callable[[], None] = lambda: None) -> None:
-        """Close lanes, and do this when nothing comes by them any more."""
+        """Close lanes, and do this when nothing comes by them any more.
+
+        Args:
+            kept: the lanes of jobs that stay; one by which more could come is closed all the same.
+            then: called in the end.
+        """
         if self._session is not None and self._session.alive:
-            self._do(self._close(self._session, self._session.lanes - set(kept), then))
+            stay = Counter(kept)
+            lanes = {lane for lane, width in self._session.lanes.items() if stay[lane] < width}
+            self._do(self._close(self._session, lanes, then))
 
     def lost(self, deleted: str | None) -> None:
         """Nothing is kept here that could be lost, but for what is to go back, and the broker has that already."""
@@ -107,7 +135,7 @@ class Lanes:
         if self._session is not None and self._session.alive:
             with suppress(TimeoutError):  # a broker that does not answer sends nothing new either
                 async with asyncio.timeout(_QUIET_SECONDS):
-                    await self._session.close_lanes(set(self._session.lanes))
+                    await self._session.close_lanes(tuple(self._session.lanes))
         self._return_late()
 
     def _take(self, session: Session, lane: int, delivery: Delivery) -> None:
@@ -118,6 +146,10 @@ class Lanes:
             self._late.append((session, delivery))
         else:
             self._deliver(session, lane, delivery)
+
+    async def _opened(self, opening: Coroutine[None, None, None]) -> None:
+        await opening
+        self.balance()  # more may be wanted by now
 
     async def _close(self, session: Session, lanes: set[int], then: Callable[[], None] = lambda: None) -> None:
         await session.close_lanes(lanes)
@@ -130,13 +162,22 @@ class Lanes:
         for session, delivery in late:
             session.settle(delivery, Settle.GIVE_BACK)
 
-    def _missing(self, session: Session) -> dict[int, str]:
-        """The lanes to be opened: with those that are open or occupied, there are then as many as wanted."""
-        held = session.lanes.union(self._occupied())
-        missing = self._ahead.limit - len(held)
-        free = (lane for lane in itertools.count() if lane not in held)
-        wanted = 0 if self._is_paused(self._queue) else max(0, missing)
-        return dict.fromkeys(itertools.islice(free, wanted), self._queue)
+    def _held(self, session: Session) -> int:
+        """How many jobs may be here: as many as the lanes are wide, and those that have none."""
+        return session.width + sum(lane not in session.lanes for lane in self._occupied())
+
+    def _missing(self, session: Session) -> dict[int, int]:
+        """The lanes to be opened, and their widths: with what is held already, as many jobs as wanted may come."""
+        wanted = 0 if self._is_paused(self._queue) else self._ahead.limit
+        missing = wanted - self._held(session)
+        if not self._is_worth(missing):
+            return {}
+        narrow = sum(width == 1 for width in session.lanes.values())
+        single = min(missing, max(0, self._ahead.processes - narrow))
+        widths = [1] * single + [missing - single] * (missing > single)
+        taken = session.lanes.keys() | set(self._occupied())
+        free = (lane for lane in itertools.count() if lane not in taken)
+        return dict(zip(free, widths, strict=False))
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:
         async def doing() -> None:

@@ -1,7 +1,7 @@
 """How many jobs a worker may hold beyond those that run: as many as it expects to start within 20 ms; pure.
 
-A queue's round trip to the broker takes longer than a very short job. So a worker opens more consumers than it has
-processes, each still with prefetch 1, for as long as the running mean of what it runs says that nothing waits in it.
+A queue's round trip to the broker takes longer than a very short job. So a worker opens another consumer beside those that its
+processes have, for as long as the running mean of what it runs says that nothing waits in it.
 Long jobs leave nothing waiting; when the mean was wrong, whoever watches gives back what waits and calls `wrong`.
 """
 
@@ -25,7 +25,7 @@ class ReadAhead:
 
     def __init__(self, processes: int, most: int) -> None:
         self.jobs = 0
-        """How many jobs may wait now."""
+        """How many jobs may wait now: the most there may be, or half of it, a quarter and so on. So it stays as it is for a while."""
         self.each = 1
         """How many jobs a process may hold now, with the one it runs."""
         self.processes = processes
@@ -93,5 +93,11 @@ class ReadAhead:
         elif self._most:
             # Of processes that are anywhere in jobs of this length, the first k are free after k / (processes + 1) of it.
             first = min(processes, int((processes + 1) * HORIZON_SECONDS / mean))
-            self.jobs = min(self._most, max(first, int(processes * HORIZON_SECONDS / mean)))
+            self.jobs = self._step(max(first, int(processes * HORIZON_SECONDS / mean)))
         self.each = 1 - (-self.jobs // processes)
+
+    def _step(self, jobs: int) -> int:
+        step = self._most
+        while step > jobs:
+            step //= 2
+        return step

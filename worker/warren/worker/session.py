@@ -1,7 +1,7 @@
 """One life of a worker's consuming connection, built from declared state: at the first start and after every loss alike."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -19,9 +19,10 @@ class Session:
     def __init__(self, names: Names, inbound: Connection) -> None:
         self.names = names
         self._inbound = inbound
-        self.lanes: set[int] = set()
-        """Open, being opened, or being closed."""
+        self.lanes: dict[int, int] = {}
+        """Open, being opened, or being closed; and how many jobs may come by each."""
         self.closing: set[int] = set()
+        self._width = 0
         self._consumers: dict[int, Subscription] = {}
         self._opening = asyncio.Lock()
 
@@ -50,32 +51,46 @@ class Session:
         """Resolved with the reason when it ends."""
         return self._inbound.lost
 
-    async def open_lanes(self, lanes: Mapping[int, str], on_delivery: OnDelivery) -> None:
-        """Open consumers with prefetch 1, by number from these queues, unless this session has them already."""
-        new = {lane: queue for lane, queue in lanes.items() if lane not in self.lanes}
+    @property
+    def width(self) -> int:
+        """How many jobs may come by all lanes together."""
+        return self._width
+
+    def open_lanes(self, queue: str, widths: Mapping[int, int], on_delivery: OnDelivery) -> Coroutine[None, None, None]:
+        """Open consumers of a queue, by number, each with this prefetch, unless this session has them already.
+
+        They are counted at once, and open when what is returned has been awaited.
+        """
+        new = {lane: width for lane, width in widths.items() if lane not in self.lanes}
         self.lanes.update(new)
+        self._width += sum(new.values())
+        return self._consume(self.names.queue(queue), new, on_delivery)
+
+    async def _consume(self, queue: str, widths: Mapping[int, int], on_delivery: OnDelivery) -> None:
         try:
             async with self._opening:
-                for lane, queue in new.items():
+                for lane, width in widths.items():
                     if self.alive:
                         self._consumers[lane] = await self._inbound.consume(
-                            self.names.queue(queue), partial(on_delivery, self, lane), prefetch=1
+                            queue, partial(on_delivery, self, lane), prefetch=width
                         )
         finally:
-            unopened = new.keys() - self._consumers.keys()
-            self.lanes.difference_update(unopened)
-            self.closing.difference_update(unopened)
+            self._forget(widths.keys() - self._consumers.keys())
 
     async def close_lanes(self, lanes: Collection[int]) -> None:
         """Take no more deliveries by these; what came by them can still be settled."""
-        self.closing.update(self.lanes.intersection(lanes))
+        self.closing.update(self.lanes.keys() & lanes)
         async with self._opening:
             # What somebody else has closed meanwhile may be about to be opened again: that is not ours to close.
             consumers = {lane: self._consumers.pop(lane) for lane in lanes if lane in self._consumers}
             with suppress(AmqpError):
                 await asyncio.gather(*map(self._inbound.cancel, consumers.values()))
-            self.lanes.difference_update(consumers)
-            self.closing.difference_update(consumers)
+            self._forget(consumers)
+
+    def _forget(self, lanes: Iterable[int]) -> None:
+        for lane in lanes:
+            self._width -= self.lanes.pop(lane)
+            self.closing.discard(lane)
 
     async def get(self, queue: str) -> Delivery | None:
         """Ask a queue for its next job; None when it has none.
