@@ -114,7 +114,7 @@ def read(message: Message, routing_key: str, now: float) -> DeadLetter:
         error=error,
         error_type=_text(headers, "warren-dead-error-type"),
         traceback=_text(headers, "warren-dead-traceback"),
-        attempts=_number(headers, "warren-attempt") or 0,
+        attempts=job.attempt if job else 0,
         crashes=_number(headers, "warren-crashes") or 0,
         signal=_number(headers, "warren-dead-signal"),
         exit_code=_number(headers, "warren-dead-exit-code"),

@@ -16,7 +16,6 @@ from warren.amqp.seam import Message
 from warren.limits import Limits
 from warren.randomness import ten_bytes
 
-VERSION = 1
 APP_ID = "warren"
 CONTENT_TYPE = "application/json"
 ENQUEUED_AT = "warren-enqueued-at"
@@ -136,32 +135,14 @@ def id_time(job_id: str) -> float | None:
 
 
 def to_message(job: Job) -> Message:
-    """Return the message of a job; the broker's own history headers are never carried along."""
-    headers: dict[str, object] = {
-        **job.foreign,
-        "warren-version": VERSION,
-        "warren-attempt": job.attempt,
-        **_times(job),
-        **({WORKFLOW: job.workflow, NODE: job.node} if job.workflow else {}),
-    }
-    if job.queue:
-        headers["warren-queue"] = job.queue
-    if job.failures:
-        headers["warren-failures"] = job.failures
-    if job.crashes:
-        headers["warren-crashes"] = job.crashes
-    if job.losses:
-        headers["warren-losses"] = job.losses
-    if job.last_error:
-        headers["warren-last-error"] = job.last_error
-    if job.replays:
-        headers["warren-replays"] = job.replays
-    if job.priority is not None:
-        headers["warren-priority"] = job.priority
+    """Return the message of a job; the broker's own history headers are never carried along.
+
+    What goes without saying is not said: each header costs broker and worker more than its bytes.
+    """
+    headers: dict[str, object] = {**foreign_headers(job.foreign), **_times(job)}
+    headers |= {name: getattr(job, field) for name, field, unsaid in _SAID if getattr(job, field) != unsaid}
     if job.limits is not None:
         headers["warren-limits"] = msgspec.json.encode(job.limits).decode()
-    if not job.wants_result:
-        headers["warren-result"] = False
     return Message(
         body=msgspec.json.encode(job.body),
         message_id=job.id,
@@ -178,7 +159,6 @@ def to_message(job: Job) -> Message:
 def _times(job: Job) -> dict[str, object]:
     enqueued, ready, first_ready = _millis(job.enqueued_at), _millis(job.ready_at), _millis(job.first_ready_at)
     times: dict[str, object] = {ENQUEUED_AT: enqueued}
-    # Most jobs are ready when they are enqueued, and each header costs broker and worker more than its bytes.
     if ready != enqueued:
         times["warren-ready-at"] = ready
     if first_ready != ready:
@@ -311,6 +291,19 @@ _HEADERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
     "warren-result": ("wants_result", _is_wanted),
 }
 """The field each header tells of, and how it is read."""
+_SAID: tuple[tuple[str, str, object], ...] = (
+    ("warren-attempt", "attempt", 1),
+    ("warren-failures", "failures", 0),
+    ("warren-crashes", "crashes", 0),
+    ("warren-losses", "losses", 0),
+    ("warren-last-error", "last_error", ""),
+    ("warren-replays", "replays", 0),
+    ("warren-priority", "priority", None),
+    ("warren-result", "wants_result", True),
+    (WORKFLOW, "workflow", ""),
+    (NODE, "node", ""),
+)
+"""The headers whose values are those of a field, and the value that goes without saying."""
 _OURS = ("warren-", "x-")
 """How the names of our own and of the broker's headers begin."""
 

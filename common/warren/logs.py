@@ -172,8 +172,12 @@ class LogSubscriber:
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("warren").bind()
+        self._unheard = {kind for kind, (level, _) in _LINES.items() if not self._log.is_enabled_for(level)}
+        """Told by the type alone: every job has one of them."""
 
     def __call__(self, event: Event) -> None:
+        if type(event) in self._unheard:
+            return
         level, text = _line(event)
         if self._log.is_enabled_for(level):
             told = {name: getattr(event, name) for name in event.__struct_fields__ if name not in _FOR_HISTORY}

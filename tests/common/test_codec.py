@@ -184,7 +184,7 @@ def test_what_json_cannot_carry_is_refused_with_its_type(value: object, told: st
         (b'{"name": 1}', Customer, "name"),
         (b"[1]", Path, "cannot be rebuilt"),
         (b"1", Opaque, "'Opaque' cannot be rebuilt from JSON"),
-        (b'"\xff"', str, "utf-8"),
+        (b'"\xff"', str, "invalid"),
         (b"[" * 100_000, Any, "recursion"),
         (b"1", Customer | Opaque, ""),
     ],
@@ -193,7 +193,7 @@ def test_what_json_cannot_carry_is_refused_with_its_type(value: object, told: st
 def test_what_does_not_fit_says_where(data: bytes, as_type: Any, told: str) -> None:
     with pytest.raises(NotDecodable) as refused:
         decode(data, as_type)
-    assert told in str(refused.value)
+    assert told.lower() in str(refused.value).lower()
 
 
 def test_object_takes_anything_as_any_does() -> None:

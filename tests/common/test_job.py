@@ -132,7 +132,7 @@ def test_items_make_a_chunk_with_places() -> None:
         (b'{"task": "a", "items": [1, 2], "indexes": [0, 0]}', "`indexes` does not match"),
         (b'{"task": "a", "items": [1], "indexes": [-1]}', "`indexes`"),
         (b'{"task": "a", "items": [1], "indexes": ["0"]}', "$.indexes"),
-        (b'{"task": "\xff"}', "utf-8"),
+        (b'{"task": "\xff"}', "invalid"),
         (b'{"task": "\\ud800"}', "no job"),
         (b"[" * 100_000, "Expected `object`"),
         (b'{"task": "a", "args": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
@@ -142,7 +142,7 @@ def test_items_make_a_chunk_with_places() -> None:
     ids=lambda value: repr(value)[:40],
 )
 def test_a_body_that_is_no_job_says_why(body: bytes, told: str) -> None:
-    assert told in refusal(body)
+    assert told.lower() in refusal(body).lower()
     assert len(refusal(body)) < 300
 
 
@@ -220,9 +220,15 @@ def test_headers_of_others_are_carried_and_the_brokers_own_are_not() -> None:
     assert "warren-colour" not in sent
 
 
-def test_our_headers_cannot_be_overwritten_by_others() -> None:
-    job = Job("id", Body("m:f"), "q", attempt=4, foreign={"warren-attempt": 9})
-    assert to_message(job).headers["warren-attempt"] == 4
+@pytest.mark.parametrize("attempt", [1, 4])
+def test_our_headers_cannot_be_overwritten_by_others(attempt: int) -> None:
+    job = Job("id", Body("m:f"), "q", attempt=attempt, foreign={"warren-attempt": 9})
+    assert to_message(job).headers.get("warren-attempt", 1) == attempt
+
+
+def test_a_job_that_is_enqueued_to_run_now_says_only_when_that_was() -> None:
+    job = Job("id", Body("m:f"), "q", enqueued_at=NOW, ready_at=NOW, first_ready_at=NOW)
+    assert to_message(job).headers == {"warren-enqueued-at": round(NOW * 1000)}
 
 
 @given(st.dictionaries(texts, texts.map(lambda text: text * 200)))

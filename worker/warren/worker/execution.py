@@ -206,7 +206,7 @@ class Runner:
             known = ", ".join(sorted(self.pool.tasks)[:20])
             return Rejected("unknown_task", f"this worker has no task {job.task!r:.200}; it has: {known}")
         now = self.clock()
-        if any(end is not None and now > end for end in (job.expires_at, job.deadline_at)):
+        if _is_over(job.expires_at, now) or _is_over(job.deadline_at, now):
             # What has been tried and failed did not expire unseen: as if it had been known that there was no time to retry.
             return Rejected("deadline", job.last_error or "no time was left for a retry") if job.failures else Expired()
         if lost and job.crashes >= max(info.max_crashes, LEAST_LOSSES):
@@ -273,6 +273,10 @@ def _limited(info: TaskInfo, job: Job) -> TaskInfo:
             kill_after=info.kill_after if kill is None else kill or None,
         )
     return info
+
+
+def _is_over(end: float | None, now: float) -> bool:
+    return end is not None and now > end
 
 
 def _last_moment(job: Job, now: float) -> float:
