@@ -6,6 +6,7 @@ as most have of jobs that are alike, as that value. Names of tables and columns 
 # ruff: noqa: S608 - see above
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,20 @@ class Bulk:
         """Let PostgreSQL gather rows by an index before it reads them, where it walks along indexes."""
         self.connection.exec_driver_sql("SELECT set_config('enable_bitmapscan', 'on', true)")
 
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Send statements to PostgreSQL one after another, and learn only at the end whether it could do them.
+
+        So it is at work while the next is prepared. It walks along indexes: what is read here is told by its number.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        self.walk_indexes()
+        driver: Any = self.connection.connection.driver_connection
+        with driver.pipeline():
+            yield
+
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""
         # Past SQLAlchemy, which would wrap every row.
@@ -93,7 +108,7 @@ class Bulk:
             self.connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} = ?", [(each,) for each in among])
         else:
             wanted = f"DELETE FROM {table} WHERE {column} = ANY(%s::{_array(among[0])})"
-            self.connection.exec_driver_sql(wanted, (_among(among),))
+            self._run(wanted, (_among(among),))
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, once: bool = False) -> None:
         """Insert rows; with `once`, those that are there already are left as they are."""
@@ -107,7 +122,7 @@ class Bulk:
         else:
             given = self._given(table, columns, rows)
             statement = f"INSERT INTO {table} ({names}) SELECT {', '.join(given.said)} FROM {given.source}{ignore}"
-            self.connection.exec_driver_sql(statement, given.values)
+            self._run(statement, given.values)
 
     def update(self, table: str, by: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Update rows; each begins with the value of the column `by`, which tells which one is meant."""
@@ -120,11 +135,15 @@ class Bulk:
             given = self._given(table, (by, *columns), rows)
             marks = ", ".join(f"{name} = {said}" for name, said in zip(columns, given.said[1:], strict=True))
             statement = f"UPDATE {table} AS t SET {marks} FROM {given.source} WHERE t.{by} = v.{by}"
-            self.connection.exec_driver_sql(statement, given.values)
+            self._run(statement, given.values)
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement of SQLite's once for each row."""
         self.connection.connection.cursor().executemany(statement, rows)
+
+    def _run(self, statement: str, values: Sequence[Any]) -> None:
+        # Past SQLAlchemy, which would wait for what a statement did.
+        self.connection.connection.cursor().execute(statement, values)
 
     def add(self, table: str, column: str, amounts: Mapping[int, int]) -> None:
         """Add to a number in rows that are told by their id."""

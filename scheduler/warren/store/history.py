@@ -4,26 +4,21 @@ What is in the store of a job is read, joined with what the facts say (`warren.s
 nobody else may write: SQLite's write transaction sees to that by itself, in PostgreSQL a lock of the transaction does.
 """
 
-import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import islice
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from warren.states import JobState
 from warren.store import rows
 from warren.store.bulk import Bulk
-from warren.store.facts import AttemptEnded, Ended, Fact, GivenBack, ItemsEnded
+from warren.store.gathering import Gathered, Row
 from warren.store.kinds import Kinds
-from warren.store.merging import Record, join, of, short, text
+from warren.store.merging import Record, join
 from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
 from warren.store.tables_history import attempts, dropped, items, jobs
-
-ITEMS_BYTES = 1_048_576
-"""Of one part of a chunk, a little more than workers send together; of a longer one only that it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +40,39 @@ class Known:
     record: Record
 
 
-def record(connection: Connection, facts: Iterable[Fact], now: float) -> Recorded:
-    """Record facts, in any order and however often each is told.
+_COLUMNS = ("id", "kind", "indexed", "delayed", *rows.COLUMNS)
+_TOGETHER = 1_000
+"""Jobs in one statement: while the first lot is made, the database waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What changes in the store: new rows, rows by what changes in them, and documents that the index of texts has no more."""
+
+    new: list[Row] = field(default_factory=list)
+    changed: dict[tuple[tuple[str, ...], tuple[rows.Group, ...]], list[Row]] = field(default_factory=dict)
+    stale: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+def record(connection: Connection, gathered: Gathered, now: float) -> Recorded:
+    """Record what facts tell, in any order and however often each is told.
 
     Args:
         connection: of a write transaction.
-        facts: of any jobs.
+        gathered: of any jobs.
         now: decides only whether a job that waits is told as delayed or queued until somebody looks again.
     """
     bulk = Bulk(connection)
     bulk.lock("history")
-    batch = list(facts)
-    told = _told(batch)
-    gone = _gone(bulk, connection, told)
-    for job_id in gone:
-        del told[job_id]
+    gone = _gone(bulk, connection, gathered.records)
+    told = {job_id: one for job_id, one in gathered.records.items() if job_id not in gone} if gone else gathered.records
     known = known_jobs(bulk, list(told))
     kinds = Kinds(bulk)
     recorded = _write(bulk, kinds, told, known, now)
     kinds.save()
-    _write_parts(bulk, [fact for fact in batch if fact.id not in gone])
+    for table, parts in ((attempts, gathered.attempts), (items, gathered.items)):
+        bulk.insert(table.name, table.columns.keys(), [part for part in parts if part[0] not in gone], once=True)
     return recorded
-
-
-def _told(facts: Iterable[Fact]) -> dict[str, Record]:
-    told: dict[str, Record] = {}
-    for fact in facts:
-        one = of(fact)
-        before = told.get(one.id)
-        told[one.id] = one if before is None else join(before, one)
-    return told
 
 
 def known_jobs(bulk: Bulk, ids: Sequence[str]) -> dict[str, Known]:
@@ -101,17 +99,29 @@ def _gone(bulk: Bulk, connection: Connection, told: Mapping[str, Record]) -> set
 
 
 def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[str, Known], now: float) -> Recorded:
-    new: list[tuple[Any, ...]] = []
-    changed: dict[
-        tuple[tuple[str, ...], tuple[rows.Group, ...]], list[tuple[Any, ...]]
-    ] = {}  # by what changes in a row
-    stale: list[tuple[int, str, str]] = []
-    for job_id, record in told.items():
+    """Write what is new, some jobs at a time, so that PostgreSQL writes the one lot while the next is made."""
+    new = changed = 0
+    jobs_told = iter(told.items())
+    with bulk.without_waiting():
+        while some := list(islice(jobs_told, _TOGETHER)):
+            changes = _changes(kinds, some, known, now)
+            forget(bulk, changes.stale)
+            bulk.insert(jobs.name, _COLUMNS, changes.new)
+            for (named, groups), its in changes.changed.items():
+                bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), its)
+            new += len(changes.new)
+            changed += sum(map(len, changes.changed.values()))
+    return Recorded(new, changed)
+
+
+def _changes(kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[str, Known], now: float) -> _Changes:
+    changes = _Changes()
+    for job_id, record in told:
         before = known.get(job_id)
         if before is None:
             state = record.state(now)
-            kind = kinds.count(record.task, record.queue, state)
-            new.append((job_id, kind, NOTHING, int(state == JobState.DELAYED), *rows.values(record, rows.GROUPS)))
+            marks = kinds.count(record.task, record.queue, state), NOTHING, int(state == JobState.DELAYED)
+            changes.new.append((job_id, *marks, *rows.values(record, rows.GROUPS)))
             continue
         after = join(before.record, record)
         groups = rows.changed(before.record, after)
@@ -122,15 +132,11 @@ def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[
         indexed = before.indexed
         if indexed != NOTHING:
             indexed, out = _reindexed(before, after, kinds)
-            stale += out
-        marks = _marks(before, kind, indexed, int(state == JobState.DELAYED))
-        row = before.seq, *marks.values(), *rows.values(after, groups)
-        changed.setdefault((tuple(marks), groups), []).append(row)
-    forget(bulk, stale)
-    bulk.insert(jobs.name, ("id", "kind", "indexed", "delayed", *rows.COLUMNS), new)
-    for (named, groups), some in changed.items():
-        bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), some)
-    return Recorded(len(new), sum(map(len, changed.values())))
+            changes.stale.extend(out)
+        named = _marks(before, kind, indexed, int(state == JobState.DELAYED))
+        row = before.seq, *named.values(), *rows.values(after, groups)
+        changes.changed.setdefault((tuple(named), groups), []).append(row)
+    return changes
 
 
 def _marks(before: Known, kind: int, indexed: int, delayed: int) -> dict[str, int]:
@@ -183,46 +189,3 @@ def key(job_id: str) -> bytes:
     except ValueError:
         return job_id.encode()
     return value.bytes if str(value) == job_id else job_id.encode()
-
-
-# --- attempts and items ----------------------------------------------------------------------------------------------
-
-
-def _write_parts(bulk: Bulk, facts: Sequence[Fact]) -> None:
-    ended = {each: None for fact in facts if (each := _attempt(fact)) is not None}
-    bulk.insert(attempts.name, attempts.columns.keys(), list(ended), once=True)
-    parts = {
-        part: None
-        for fact in facts
-        if isinstance(fact, ItemsEnded | Ended) and (fact.items or fact.failed)
-        for part in (_part(fact),)
-    }
-    bulk.insert(items.name, items.columns.keys(), list(parts), once=True)
-
-
-def _attempt(fact: Fact) -> tuple[Any, ...] | None:
-    match fact:
-        case AttemptEnded():
-            outcome, started, error = fact.outcome, fact.started_at, fact.error
-        case GivenBack():
-            outcome, started, error = fact.why, None, ""
-        case Ended(state=JobState.DEAD):
-            outcome, started, error = "dead", fact.started_at, f"{fact.error_type}: {fact.error}".lstrip(": ")
-        case _:
-            return None
-    where = short(fact.id, "id"), fact.replays, fact.attempt, fact.at, short(outcome, "outcome")
-    return *where, started, short(fact.worker, "worker"), text(error)
-
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of some items of a chunk, by place."""
-
-    items: dict[int, msgspec.Raw] = {}
-    failed: dict[int, Any] = {}
-
-
-def _part(fact: ItemsEnded | Ended) -> tuple[Any, ...]:
-    content = msgspec.json.encode(Part(dict(sorted(fact.items.items())), dict(sorted(fact.failed.items()))))
-    digest = hashlib.blake2b(content, digest_size=16).digest()
-    run = fact.replays * (1 << 20) + fact.attempt
-    return short(fact.id, "id"), run, digest, content if len(content) <= ITEMS_BYTES else None
