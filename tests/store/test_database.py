@@ -88,7 +88,7 @@ def test_migrating_is_done_once_by_several_that_start_at_once(store_url: str) ->
         found = heads(connection)
     for database in databases:
         database.close()
-    assert found == ("0004_words",)
+    assert found == ("0005_unindexed",)
 
 
 def test_several_migrate_an_empty_database_of_postgres_at_once(postgres: PostgresServer) -> None:

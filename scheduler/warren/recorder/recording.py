@@ -41,6 +41,8 @@ T = TypeVar("T")
 _MOMENT_SECONDS = 0.02
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
+_BEHIND_SECONDS = 1.0
+"""More than a batch takes: else what is recorded as it happens would never have its texts indexed."""
 _NOTHING = gather(())
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
 
@@ -92,7 +94,7 @@ class Recording:
             inflow = await self._open(connection)
             await self._stop()
             ready: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
-            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, ready.full)
+            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, self._is_behind)
             self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
                 task.add_done_callback(partial(_ended, lives))
@@ -201,6 +203,9 @@ class Recording:
 
     def _skipped(self, count: int, reason: str) -> None:
         self._service.events.emit(NotRecorded(count, reason[:300]))
+
+    def _is_behind(self) -> bool:
+        return self.lag > _BEHIND_SECONDS
 
     async def _call(self, chore: Callable[[], bool]) -> bool:
         return await self._persistently(chore)

@@ -98,7 +98,7 @@ class Bulk:
                 some = tuple(among[start : start + _VARIABLES])
                 yield from self.fetch(f"{statement} IN ({', '.join('?' * len(some))})", some)
         else:
-            yield from self.fetch(f"{statement} = ANY(%s::{_array(among[0])})", (_among(among),))
+            yield from self.fetch(f"{statement} = ANY(%s::{_array(among[0])})", (array(among),))
 
     def delete_in(self, table: str, column: str, among: Sequence[Any]) -> None:
         """Delete the rows whose column is one of `among`."""
@@ -108,7 +108,7 @@ class Bulk:
             self.connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} = ?", [(each,) for each in among])
         else:
             wanted = f"DELETE FROM {table} WHERE {column} = ANY(%s::{_array(among[0])})"
-            self._run(wanted, (_among(among),))
+            self.run(wanted, (array(among),))
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, once: bool = False) -> None:
         """Insert rows; with `once`, those that are there already are left as they are."""
@@ -122,7 +122,7 @@ class Bulk:
         else:
             given = self._given(table, columns, rows)
             statement = f"INSERT INTO {table} ({names}) SELECT {', '.join(given.said)} FROM {given.source}{ignore}"
-            self._run(statement, given.values)
+            self.run(statement, given.values)
 
     def update(self, table: str, by: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Update rows; each begins with the value of the column `by`, which tells which one is meant."""
@@ -135,14 +135,15 @@ class Bulk:
             given = self._given(table, (by, *columns), rows)
             marks = ", ".join(f"{name} = {said}" for name, said in zip(columns, given.said[1:], strict=True))
             statement = f"UPDATE {table} AS t SET {marks} FROM {given.source} WHERE t.{by} = v.{by}"
-            self._run(statement, given.values)
+            self.run(statement, given.values)
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement of SQLite's once for each row."""
         self.connection.connection.cursor().executemany(statement, rows)
 
-    def _run(self, statement: str, values: Sequence[Any]) -> None:
-        # Past SQLAlchemy, which would wait for what a statement did.
+    def run(self, statement: str, values: Sequence[Any]) -> None:
+        """Run a statement that returns nothing."""
+        # Past SQLAlchemy, which would wait for what it did.
         self.connection.connection.cursor().execute(statement, values)
 
     def add(self, table: str, column: str, amounts: Mapping[int, int]) -> None:
@@ -202,7 +203,7 @@ def _array(value: object) -> str:
     return "bytea[]" if isinstance(value, bytes) else "bigint[]" if isinstance(value, int) else "text[]"
 
 
-def _among(values: Sequence[Any]) -> Any:
-    """Return an array of what rows are told by."""
+def array(values: Sequence[Any]) -> str:
+    """Return an array of numbers, bytes or texts, at least one of them, as PostgreSQL writes it."""
     kind = LargeBinary() if isinstance(values[0], bytes) else BigInteger() if isinstance(values[0], int) else Text()
     return _literal(kind, values)

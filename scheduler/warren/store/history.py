@@ -5,7 +5,7 @@ nobody else may write: SQLite's write transaction sees to that by itself, in Pos
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,7 +17,18 @@ from warren.store.bulk import Bulk
 from warren.store.gathering import Gathered, Row
 from warren.store.kinds import Kinds
 from warren.store.merging import Record, join
-from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
+from warren.store.searching import (
+    ARGUMENTS,
+    BOTH,
+    ERROR_MISSING,
+    NOTHING,
+    Document,
+    expect,
+    expect_again,
+    expected,
+    forget,
+    words,
+)
 from warren.store.tables_history import attempts, dropped, items, jobs
 
 
@@ -31,27 +42,34 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A job that is in the store; `indexed` says what of it the index of texts has."""
+    """A job that is in the store."""
 
     seq: int
     kind: int
-    indexed: int
     delayed: int
     record: Record
 
 
-_COLUMNS = ("id", "kind", "indexed", "delayed", *rows.COLUMNS)
+_COLUMNS = ("id", "kind", "delayed", *rows.COLUMNS)
 _TOGETHER = 1_000
 """Jobs in one statement: while the first lot is made, the database waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What changes in the store: new rows, rows by what changes in them, and documents that the index of texts has no more."""
+    """What changes in the store.
+
+    Attributes:
+        new: rows.
+        changed: rows, by what changes in them.
+        stale: documents that the index of texts shall have no more.
+        late: jobs whose texts are to be indexed again, and what of them still is.
+    """
 
     new: list[Row] = field(default_factory=list)
     changed: dict[tuple[tuple[str, ...], tuple[rows.Group, ...]], list[Row]] = field(default_factory=dict)
-    stale: list[tuple[int, str, str]] = field(default_factory=list)
+    stale: list[Document] = field(default_factory=list)
+    late: list[tuple[int, int]] = field(default_factory=list)
 
 
 def record(connection: Connection, gathered: Gathered, now: float) -> Recorded:
@@ -77,12 +95,12 @@ def record(connection: Connection, gathered: Gathered, now: float) -> Recorded:
 
 def known_jobs(bulk: Bulk, ids: Sequence[str]) -> dict[str, Known]:
     """Return those of these jobs that are in the store."""
-    statement = f"SELECT seq, id, kind, indexed, delayed, {', '.join(rows.COLUMNS)} FROM {jobs.name} WHERE id"  # noqa: S608 - names of ours
+    statement = f"SELECT seq, id, kind, delayed, {', '.join(rows.COLUMNS)} FROM {jobs.name} WHERE id"  # noqa: S608 - names of ours
     found = list(bulk.select_in(statement, ids))
     kinds = Kinds(bulk) if found else None  # read after them: a reader may look between two writes
     return {
-        job_id: Known(seq, kind, indexed, delayed, rows.record(job_id, *kinds.names(kind), row))
-        for seq, job_id, kind, indexed, delayed, *row in found
+        job_id: Known(seq, kind, delayed, rows.record(job_id, *kinds.names(kind), row))
+        for seq, job_id, kind, delayed, *row in found
         if kinds is not None
     }
 
@@ -102,25 +120,32 @@ def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[
     """Write what is new, some jobs at a time, so that PostgreSQL writes the one lot while the next is made."""
     new = changed = 0
     jobs_told = iter(told.items())
+    last = bulk.fetch(f"SELECT max(seq) FROM {jobs.name}", ())[0][0] or 0  # noqa: S608 - a name of ours
+    indexed = indexed_of(bulk, [job for job in known.values() if _may_change_texts(job.record, told[job.record.id])])
     with bulk.without_waiting():
         while some := list(islice(jobs_told, _TOGETHER)):
-            changes = _changes(kinds, some, known, now)
+            changes = _changes(kinds, some, known, indexed, now)
             forget(bulk, changes.stale)
+            expect_again(bulk, changes.late)
             bulk.insert(jobs.name, _COLUMNS, changes.new)
             for (named, groups), its in changes.changed.items():
                 bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), its)
             new += len(changes.new)
             changed += sum(map(len, changes.changed.values()))
+        if new:
+            expect(bulk, last)
     return Recorded(new, changed)
 
 
-def _changes(kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[str, Known], now: float) -> _Changes:
+def _changes(
+    kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[str, Known], indexed: Mapping[int, int], now: float
+) -> _Changes:
     changes = _Changes()
     for job_id, record in told:
         before = known.get(job_id)
         if before is None:
             state = record.state(now)
-            marks = kinds.count(record.task, record.queue, state), NOTHING, int(state == JobState.DELAYED)
+            marks = kinds.count(record.task, record.queue, state), int(state == JobState.DELAYED)
             changes.new.append((job_id, *marks, *rows.values(record, rows.GROUPS)))
             continue
         after = join(before.record, record)
@@ -129,42 +154,55 @@ def _changes(kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[st
             continue
         state = after.state(now)
         kind = kinds.move(before.kind, after.task, after.queue, state)
-        indexed = before.indexed
-        if indexed != NOTHING:
-            indexed, out = _reindexed(before, after, kinds)
-            changes.stale.extend(out)
-        named = _marks(before, kind, indexed, int(state == JobState.DELAYED))
+        _reindex(changes, before, after, indexed.get(before.seq, NOTHING), kinds)
+        named = _marks(before, kind, int(state == JobState.DELAYED))
         row = before.seq, *named.values(), *rows.values(after, groups)
         changes.changed.setdefault((tuple(named), groups), []).append(row)
     return changes
 
 
-def _marks(before: Known, kind: int, indexed: int, delayed: int) -> dict[str, int]:
+def _marks(before: Known, kind: int, delayed: int) -> dict[str, int]:
     """Return those of a job's marks that change: each is in an index, which a write of the same would change as well."""
-    after, was = (kind, indexed, delayed), (before.kind, before.indexed, before.delayed)
-    return {name: new for name, new, old in zip(("kind", "indexed", "delayed"), after, was, strict=True) if new != old}
+    marks = ("kind", kind, before.kind), ("delayed", delayed, before.delayed)
+    return {name: new for name, new, old in marks if new != old}
 
 
-def _reindexed(before: Known, after: Record, kinds: Kinds) -> tuple[int, list[tuple[int, str, str]]]:
-    """Return what of a changed job is still right in the index of texts, and the documents that are not."""
-    is_same = _arguments(before.record) == _arguments(after)
-    indexed, error = before.indexed, error_text(after)
-    out = documents(before, kinds)
-    if not is_same:
-        return NOTHING, out
-    if error_text(before.record) == error:
-        return indexed, []
-    return ERROR_MISSING if error.strip() else ARGUMENTS, out[1:]
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def documents(job: Known, kinds: Kinds) -> list[tuple[int, str, str]]:
+def indexed_of(bulk: Bulk, known: Collection[Known]) -> dict[int, int]:
+    """Return what of jobs the index of texts has, by their numbers."""
+    late = expected(bulk, [job.seq for job in known])
+    return {job.seq: late.get(job.seq, BOTH if error_text(job.record).strip() else ARGUMENTS) for job in known}
+
+
+def _may_change_texts(before: Record, told: Record) -> bool:
+    """Whether what is told of a job may change a text of it: most does not, and what is indexed need not be asked for."""
+    return bool(told.first or not before.first or error_text(told) or error_text(before))
+
+
+def _reindex(changes: _Changes, before: Known, after: Record, indexed: int, kinds: Kinds) -> None:
+    """Note what of a changed job, of which this much is indexed, the index of texts has wrong."""
+    if indexed == NOTHING:
+        return
+    error = error_text(after)
+    if _arguments(before.record) != _arguments(after):
+        changes.stale.extend(documents(before, indexed, kinds))
+        changes.late.append((before.seq, NOTHING))
+    elif error_text(before.record) != error:
+        changes.stale.extend(documents(before, indexed, kinds)[1:])
+        if error.strip() and indexed != ERROR_MISSING:
+            changes.late.append((before.seq, ERROR_MISSING))
+
+
+def documents(job: Known, indexed: int, kinds: Kinds) -> list[Document]:
     """Return what the index of texts has of a job: its arguments, and then its error."""
-    if job.indexed == NOTHING:
+    if indexed == NOTHING:
         return []
     task, queue, workflow, arguments = _arguments(job.record)
     code = words(kinds.pair(task, queue), workflow)
     found = [(2 * job.seq, code, arguments)]
-    if job.indexed == BOTH:
+    if indexed == BOTH:
         found.append((2 * job.seq + 1, code, error_text(job.record)))
     return found
 
