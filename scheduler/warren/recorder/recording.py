@@ -94,7 +94,8 @@ class Recording:
             inflow = await self._open(connection)
             await self._stop()
             ready: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
-            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, self._is_behind)
+            upkeep = self._upkeep.run(self._call, lambda: self.lag > _BEHIND_SECONDS)
+            work = self._read(inflow, ready), self._record(inflow, ready), upkeep
             self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
                 task.add_done_callback(partial(_ended, lives))
@@ -203,9 +204,6 @@ class Recording:
 
     def _skipped(self, count: int, reason: str) -> None:
         self._service.events.emit(NotRecorded(count, reason[:300]))
-
-    def _is_behind(self) -> bool:
-        return self.lag > _BEHIND_SECONDS
 
     async def _call(self, chore: Callable[[], bool]) -> bool:
         return await self._persistently(chore)

@@ -81,8 +81,8 @@ class Bulk:
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""
-        # Past SQLAlchemy, which would wrap every row.
-        cursor = self.connection.connection.cursor()
+        # Past SQLAlchemy, which would wrap every row. As binary numbers, which neither side has to write out or to read.
+        cursor = self.connection.connection.cursor(**({} if self.is_sqlite else {"binary": True}))
         try:
             cursor.execute(statement, tuple(values))
             return list(cursor.fetchall())
