@@ -18,6 +18,7 @@ from warren.states import JobState
 from warren.store.asking import Cursor, Filter, count, one, page
 from warren.store.database import Database
 from warren.store.facts import Ended, Enqueued, Fact, Started
+from warren.store.gathering import gather
 from warren.store.history import record
 from warren.store.searching import index_texts
 
@@ -115,7 +116,7 @@ def fill(database: Database, jobs: int) -> tuple[float, float]:
 
 def _record(database: Database, told: tuple[Fact, ...], now: float) -> None:
     with database.write() as connection:
-        record(connection, told, now)
+        record(connection, gather(told), now)
 
 
 def _timed(act: Callable[..., object], *arguments: object, **more: object) -> float:

@@ -16,6 +16,7 @@ from warren.recorder.reading import Reading
 from warren.result import Result
 from warren.states import JobState
 from warren.store.database import Database
+from warren.store.gathering import gather
 from warren.telling import Began, Finished
 from warren.topology import Names
 
@@ -71,7 +72,7 @@ def record(database: Database, brought: list[Delivery], batch: int) -> None:
     ledger, reading = Ledger(database, "s"), Reading(NAMES)
     for start in range(0, len(brought), batch):
         facts = [fact for one in brought[start : start + batch] for fact in reading.facts(one, T0 + 10_000)]
-        ledger.record(facts, ledger.following(), start + batch, T0 + 10_000)
+        ledger.record(gather(facts), ledger.following(), start + batch, T0 + 10_000)
 
 
 def test_the_store_is_the_same_in_whatever_order_and_how_often_messages_come(database: Database) -> None:

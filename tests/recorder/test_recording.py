@@ -21,6 +21,7 @@ from warren.settings import Settings
 from warren.store import history
 from warren.store.database import Database
 from warren.store.facts import Enqueued
+from warren.store.gathering import Gathered, gather
 from warren.telling import Began
 from warren.topology import Names
 
@@ -113,10 +114,10 @@ def test_one_job_that_the_store_does_not_take_keeps_no_other_out(
 ) -> None:
     record = history.record
 
-    def choosy(connection: object, facts: list[Enqueued], now: float) -> object:
-        if any(fact.id == "bad" for fact in facts):
+    def choosy(connection: object, gathered: Gathered, now: float) -> object:
+        if "bad" in gathered.records:
             raise ValueError("not this one")
-        return record(connection, facts, now)  # type: ignore[arg-type]
+        return record(connection, gathered, now)  # type: ignore[arg-type]
 
     monkeypatch.setattr(history, "record", choosy)
 
@@ -183,13 +184,13 @@ def test_a_backlog_that_is_there_with_another_size_stays_and_that_is_said(
 def test_whoever_was_overtaken_writes_nothing(database: Database) -> None:
     ledger = Ledger(database, "s")
     job = Enqueued("one", "m:f", "q", 0, 1, 1.0, 1.0)
-    ledger.record([job], None, 5, 1.0)
+    ledger.record(gather([job]), None, 5, 1.0)
     other = Enqueued("two", "m:f", "q", 0, 1, 1.0, 1.0)
     for following in (None, 4, 6):
         with pytest.raises(Overtaken):
-            ledger.record([other], following, 9, 1.0)
+            ledger.record(gather([other]), following, 9, 1.0)
     assert ledger.following() == 5
-    ledger.record([other], 5, 9, 1.0)
+    ledger.record(gather([other]), 5, 9, 1.0)
     assert ledger.following() == 9
 
 

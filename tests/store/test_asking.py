@@ -15,6 +15,7 @@ from warren.store import asking, finding
 from warren.store.asking import Cursor, Dropped, Filter, Whole, count, one, page
 from warren.store.database import Database, folded
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, ItemsEnded, Started
+from warren.store.gathering import gather
 from warren.store.history import error_text, record
 from warren.store.merging import Record
 from warren.store.searching import cover, index_texts
@@ -53,9 +54,9 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database.migrate()
     told = [facts_of(number) for number in range(JOBS)]
     with database.write() as connection:
-        record(connection, [each[0] for each in told], NOW - 200)
+        record(connection, gather([each[0] for each in told]), NOW - 200)
         index_texts(connection, NOW, limit=45)
-        record(connection, [fact for each in told for fact in each], NOW - 200)
+        record(connection, gather([fact for each in told for fact in each]), NOW - 200)
         index_texts(connection, NOW, limit=45)
     yield database
     database.close()
@@ -165,7 +166,7 @@ def test_a_text_is_not_found_any_more_when_it_is_not_true_any_more(database: Dat
     with database.write() as connection:
         steps: list[list[Fact]] = [dead, [replayed], [done]]
         for facts in steps:
-            record(connection, facts, NOW)
+            record(connection, gather(facts), NOW)
             index_texts(connection, NOW)
             found = [len(page(connection, Filter(text=text), NOW).jobs) for text in ("refused", "cat.png")]
             assert found == [int(facts is dead), 1]
@@ -191,7 +192,7 @@ def test_all_is_told_of_one_job(database: Database) -> None:
         Ended(*place, 2, 14.0, JobState.DONE, "w", items={1: msgspec.Raw(b"4")}),
     ]
     with database.write() as connection:
-        record(connection, told, NOW)
+        record(connection, gather(told), NOW)
         found = one(connection, "a")
     assert isinstance(found, Whole)
     assert found.record == fold(told)
@@ -202,7 +203,7 @@ def test_all_is_told_of_one_job(database: Database) -> None:
 
 def test_unknown_is_told_from_dropped(database: Database) -> None:
     with database.write() as connection:
-        record(connection, [Ended("a", "m:f", "q", 0, 1, 14.0, JobState.DONE)], NOW)
+        record(connection, gather([Ended("a", "m:f", "q", 0, 1, 14.0, JobState.DONE)]), NOW)
         retain(connection, NOW, age=100, keep=0)
         assert one(connection, "a") == Dropped(NOW)
         assert one(connection, "b") is None
@@ -212,7 +213,7 @@ def test_a_delay_that_is_over_is_queued_before_anybody_says_so(database: Databas
     told = Enqueued("a", "m:f", "q", 0, 1, 10.0, NOW + 10)
     queued, delayed = Filter(frozenset({JobState.QUEUED})), Filter(frozenset({JobState.DELAYED}))
     with database.write() as connection:
-        record(connection, [told], NOW)
+        record(connection, gather([told]), NOW)
         for now, expected_queued in ((NOW, 0), (NOW + 20, 1)):
             found = [len(page(connection, wanted, now).jobs) for wanted in (queued, delayed)]
             assert found == [expected_queued, 1 - expected_queued]

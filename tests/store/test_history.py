@@ -22,6 +22,7 @@ from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.database import Database
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, GivenBack, ItemsEnded, Started
+from warren.store.gathering import gather
 from warren.store.history import known_jobs, record
 from warren.store.merging import Record
 from warren.store.migrating import VERSION_TABLE
@@ -66,7 +67,7 @@ def test_any_order_in_any_batches_gives_the_same_rows(
     random.shuffle(order)
     with shared.write() as connection:
         for start in range(0, len(order), size):
-            record(connection, order[start : start + size], NOW)
+            record(connection, gather(order[start : start + size]), NOW)
         assert recorded(connection, *names.values()) == expected
 
 
@@ -82,7 +83,7 @@ def enqueued(job_id: str, attempt: int = 1, ready_at: float = 10.0) -> Enqueued:
 
 def test_a_batch_that_is_not_committed_leaves_nothing(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.write() as connection:
-        assert record(connection, [enqueued("a")], NOW).new // 0
+        assert record(connection, gather([enqueued("a")]), NOW).new // 0
     with database.read() as connection:
         assert not recorded(connection, "a")
         assert not counted(connection)
@@ -91,8 +92,8 @@ def test_a_batch_that_is_not_committed_leaves_nothing(database: Database) -> Non
 def test_what_is_told_again_changes_nothing(database: Database) -> None:
     told: list[Fact] = [enqueued("a"), Started("a", "m:f", "q", 0, 1, 11.0, "w")]
     with database.write() as connection:
-        first = record(connection, told, NOW)
-        again = record(connection, told, NOW)
+        first = record(connection, gather(told), NOW)
+        again = record(connection, gather(told), NOW)
     assert (first.new, first.changed, again.new, again.changed) == (1, 0, 0, 0)
 
 
@@ -104,8 +105,8 @@ def test_every_attempt_that_was_not_the_last_has_a_row(database: Database) -> No
         Ended(*place, 2, 14.0, JobState.DEAD, "v", error="no", error_type="ValueError"),
     ]
     with database.write() as connection:
-        record(connection, told, NOW)
-        record(connection, told[::-1], NOW)
+        record(connection, gather(told), NOW)
+        record(connection, gather(told[::-1]), NOW)
         found = connection.execute(select(tables.attempts).order_by("ended_at")).all()
     assert [(row.attempt, row.outcome, row.worker, row.error) for row in found] == [
         (1, "retry", "w", "no"),
@@ -119,8 +120,8 @@ def test_items_are_kept_as_they_came_and_once(database: Database) -> None:
     part = ItemsEnded("a", "m:f", "q", 0, 1, 12.0, {0: msgspec.Raw(b"[1]")}, failed)
     long = ItemsEnded("a", "m:f", "q", 0, 2, 13.0, {1: msgspec.Raw(b'"' + b"x" * 1_100_000 + b'"')})
     with database.write() as connection:
-        record(connection, [part, part], NOW)
-        record(connection, [long, part], NOW)
+        record(connection, gather([part, part]), NOW)
+        record(connection, gather([long, part]), NOW)
         found = connection.execute(select(tables.items.c.content).order_by("run")).scalars().all()
     assert found == [
         b'{"items":{"0":[1]},"failed":{"1":{"error":"no","error_type":"ValueError","traceback":""}}}',
@@ -131,7 +132,7 @@ def test_items_are_kept_as_they_came_and_once(database: Database) -> None:
 def test_numbers_from_foreign_headers_fit(database: Database) -> None:
     odd = Enqueued("a", "m:f", "q", 0, 1 << 70, 10.0, 10.0, "", 1 << 70, 1 << 70, 1 << 70, 1 << 70)
     with database.write() as connection:
-        record(connection, [odd], NOW)
+        record(connection, gather([odd]), NOW)
         assert recorded(connection, "a")["a"].failures == (1 << 31) - 1
 
 
@@ -140,7 +141,7 @@ def test_names_that_somebody_made_too_long_fit_into_the_indexes(database: Databa
     told = AttemptEnded(long, long, long, 0, 1, 1.0, long, long)
     first = Enqueued(long, long, long, 0, 1, 1.0, 1.0, workflow=long, node=long)
     with database.write() as connection:
-        record(connection, [told, first], NOW)
+        record(connection, gather([told, first]), NOW)
     with database.read() as connection:
         assert connection.execute(select(tables.kinds.c.task)).scalar_one() == long[:333]
         assert connection.execute(select(tables.attempts.c.outcome)).scalar_one() == long[:85]

@@ -6,6 +6,7 @@ from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.database import Database
 from warren.store.facts import Ended, Enqueued, Fact, ItemsEnded
+from warren.store.gathering import gather
 from warren.store.history import known_jobs, record
 from warren.store.places import Place, advance, all_places, place
 from warren.store.searching import index_texts
@@ -29,7 +30,7 @@ def name(number: int) -> str:
 
 def fill(database: Database, *facts: Fact) -> None:
     with database.write() as connection:
-        record(connection, facts, NOW)
+        record(connection, gather(facts), NOW)
 
 
 def kept(database: Database) -> set[str]:

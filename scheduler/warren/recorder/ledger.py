@@ -3,14 +3,13 @@
 The place is also the fence: whoever finds that another has moved it writes nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from warren.store import history, places
 from warren.store.database import Database
-from warren.store.facts import Fact
+from warren.store.gathering import Gathered
 
 
 class Overtaken(Exception):
@@ -33,11 +32,11 @@ class Ledger:
         with self.database.read() as connection:
             return self._following(connection)
 
-    def record(self, facts: Sequence[Fact], following: int | None, after: int, now: float, missed: int = 0) -> None:
-        """Write facts.
+    def record(self, gathered: Gathered, following: int | None, after: int, now: float, missed: int = 0) -> None:
+        """Write what facts tell.
 
         Args:
-            facts: what the messages before `after` tell.
+            gathered: what the messages before `after` tell.
             following: the place as it was.
             after: the place as it is then.
             now: seconds since the epoch.
@@ -47,7 +46,7 @@ class Ledger:
             Overtaken: another recorder was here; nothing is written.
         """
         with self.database.write() as connection:
-            history.record(connection, facts, now)  # first: it locks
+            history.record(connection, gathered, now)  # first: it locks
             if self._following(connection) != following:
                 raise Overtaken
             places.advance(connection, self.stream, after, now, missed)

@@ -33,6 +33,7 @@ from warren.recorder.upkeep import Upkeep
 from warren.service.lives import Lives
 from warren.service.service import Service
 from warren.store.facts import Fact
+from warren.store.gathering import Gathered, Gathering, gather
 from warren.topology import Queue
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ T = TypeVar("T")
 _MOMENT_SECONDS = 0.02
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
+_BEHIND_SECONDS = 1.0
+"""More than a batch takes: else what is recorded as it happens would never have its texts indexed."""
+_NOTHING = gather(())
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
 
 
@@ -90,7 +94,8 @@ class Recording:
             inflow = await self._open(connection)
             await self._stop()
             ready: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
-            work = self._read(inflow, ready), self._record(inflow, ready), self._upkeep.run(self._call, ready.full)
+            upkeep = self._upkeep.run(self._call, lambda: self.lag > _BEHIND_SECONDS)
+            work = self._read(inflow, ready), self._record(inflow, ready), upkeep
             self._tasks = [asyncio.create_task(each) for each in work]
             for task in self._tasks:
                 task.add_done_callback(partial(_ended, lives))
@@ -150,11 +155,11 @@ class Recording:
 
     async def _move(self, following: int, *, missed: int = 0) -> None:
         """Read on from elsewhere."""
-        await self._persistently(lambda: self._ledger.record((), self._following, following, wall(), missed))
+        await self._persistently(lambda: self._ledger.record(_NOTHING, self._following, following, wall(), missed))
         self._following = following
 
     async def _read(self, inflow: Inflow, ready: "asyncio.Queue[Batch]") -> None:
-        """Read a batch while the one before is written."""
+        """Read a batch, and gather what it tells, while the one before is written."""
         while True:
             for batch in batches(await inflow.take(_MOMENT_SECONDS), self._facts):
                 await ready.put(batch)
@@ -164,36 +169,37 @@ class Recording:
             batch = await ready.get()
             self._lag.taken(batch.published, wall())
             started = time.monotonic()
-            facts = await self._persistently(partial(self._write, batch.told))
+            facts = await self._persistently(partial(self._write, batch.told, batch.gathered))
             self._lag.written(batch.published, wall(), more=not (inflow.is_empty and ready.empty()))
             self._service.events.emit(BatchRecorded(len(batch.told), facts, time.monotonic() - started))
 
-    def _write(self, told: Sequence[Told]) -> int:
+    def _write(self, told: Sequence[Told], gathered: Gathered) -> int:
         """Record what messages told; in the store's thread."""
         now, after = wall(), told[-1][0]
-        facts = [fact for _, some in told for fact in some]
         try:
-            self._ledger.record(facts, self._following, after, now)
+            self._ledger.record(gathered, self._following, after, now)
         except (StoreUnavailable, StoreEmpty, Overtaken):
             raise
         except Exception as error:  # noqa: BLE001 - one message that cannot be written must not keep the others out
-            if len(told) == 1:
-                self._skipped(1, f"{type(error).__name__}: {error}")
-                self._ledger.record((), self._following, after, now)
-                facts = []
-            else:
-                middle = len(told) // 2
-                return self._write(told[:middle]) + self._write(told[middle:])
+            if len(told) > 1:
+                return sum(self._write(half, gather(_facts(half))) for half in _halves(told))
+            self._skipped(1, f"{type(error).__name__}: {error}")
+            self._ledger.record(_NOTHING, self._following, after, now)
+            told = ()
         self._following = after
-        return len(facts)
+        return len(_facts(told))
 
-    def _facts(self, delivery: Delivery) -> Sequence[Fact]:
+    def _facts(self, delivery: Delivery, gathering: Gathering) -> Sequence[Fact]:
+        """Return what a message tells, and gather it."""
         try:
-            return self._reading.facts(delivery, wall())
+            facts = self._reading.facts(delivery, wall())
+            gathering.add(facts)
         except NotUnderstood as error:
             self._skipped(1, str(error))
         except Exception as error:  # noqa: BLE001 - anybody publishes, and one message must not end the history
             self._skipped(1, f"{type(error).__name__}: {error}")
+        else:
+            return facts
         return ()
 
     def _skipped(self, count: int, reason: str) -> None:
@@ -221,6 +227,15 @@ class Recording:
                     self._service.health.not_ready = ""
                     self._service.events.emit(StoreBack())
                 return done
+
+
+def _facts(told: Sequence[Told]) -> list[Fact]:
+    return [fact for _, some in told for fact in some]
+
+
+def _halves(told: Sequence[Told]) -> tuple[Sequence[Told], Sequence[Told]]:
+    middle = len(told) // 2
+    return told[:middle], told[middle:]
 
 
 def _ended(lives: Lives, done: "asyncio.Task[None]") -> None:

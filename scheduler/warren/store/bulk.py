@@ -1,14 +1,16 @@
 """Many rows in one statement, in the way each database is fastest: below SQLAlchemy's compiler, which costs more than the rows.
 
-SQLite runs a prepared statement row by row. PostgreSQL takes each column as one array. Names of tables and columns are ours;
-every value is a parameter.
+SQLite runs a prepared statement row by row. PostgreSQL takes each column as one array, and one that has the same value in every row,
+as most have of jobs that are alike, as that value. Names of tables and columns are ours; every value is a parameter.
 """
 # ruff: noqa: S608 - see above
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Text
+from sqlalchemy import BigInteger, Connection, LargeBinary, Text
 from sqlalchemy.types import TypeEngine
 
 from warren.store.tables import metadata
@@ -16,6 +18,21 @@ from warren.store.tables import metadata
 _VARIABLES = 10_000
 """SQLite takes 32,766 in a statement."""
 _LOCKS = {"history": 0x7761727265 + 1}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Rows as a statement of PostgreSQL's takes them.
+
+    Attributes:
+        said: how it tells the value of each column.
+        source: where it has the rows from.
+        values: its parameters, first those of `said`.
+    """
+
+    said: Sequence[str]
+    source: str
+    values: tuple[Any, ...]
 
 
 class Bulk:
@@ -48,10 +65,24 @@ class Bulk:
         """Let PostgreSQL gather rows by an index before it reads them, where it walks along indexes."""
         self.connection.exec_driver_sql("SELECT set_config('enable_bitmapscan', 'on', true)")
 
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Send statements to PostgreSQL one after another, and learn only at the end whether it could do them.
+
+        So it is at work while the next is prepared. It walks along indexes: what is read here is told by its number.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        self.walk_indexes()
+        driver: Any = self.connection.connection.driver_connection
+        with driver.pipeline():
+            yield
+
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""
-        # Past SQLAlchemy, which would wrap every row.
-        cursor = self.connection.connection.cursor()
+        # Past SQLAlchemy, which would wrap every row. As binary numbers, which neither side has to write out or to read.
+        cursor = self.connection.connection.cursor(**({} if self.is_sqlite else {"binary": True}))
         try:
             cursor.execute(statement, tuple(values))
             return list(cursor.fetchall())
@@ -67,7 +98,7 @@ class Bulk:
                 some = tuple(among[start : start + _VARIABLES])
                 yield from self.fetch(f"{statement} IN ({', '.join('?' * len(some))})", some)
         else:
-            yield from self.fetch(f"{statement} = ANY(%s::{_array(among[0])})", (list(among),))
+            yield from self.fetch(f"{statement} = ANY(%s::{_array(among[0])})", (array(among),))
 
     def delete_in(self, table: str, column: str, among: Sequence[Any]) -> None:
         """Delete the rows whose column is one of `among`."""
@@ -77,7 +108,7 @@ class Bulk:
             self.connection.exec_driver_sql(f"DELETE FROM {table} WHERE {column} = ?", [(each,) for each in among])
         else:
             wanted = f"DELETE FROM {table} WHERE {column} = ANY(%s::{_array(among[0])})"
-            self.connection.exec_driver_sql(wanted, (list(among),))
+            self.run(wanted, (array(among),))
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, once: bool = False) -> None:
         """Insert rows; with `once`, those that are there already are left as they are."""
@@ -89,10 +120,9 @@ class Bulk:
             marks = ", ".join("?" * len(columns))
             self.many(f"INSERT INTO {table} ({names}) VALUES ({marks}){ignore}", rows)
         else:
-            arrays, values = self._arrays(table, columns, rows)
-            self.connection.exec_driver_sql(
-                f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}){ignore}", values
-            )
+            given = self._given(table, columns, rows)
+            statement = f"INSERT INTO {table} ({names}) SELECT {', '.join(given.said)} FROM {given.source}{ignore}"
+            self.run(statement, given.values)
 
     def update(self, table: str, by: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Update rows; each begins with the value of the column `by`, which tells which one is meant."""
@@ -102,16 +132,19 @@ class Bulk:
             marks = ", ".join(f"{name} = ?" for name in columns)
             self.many(f"UPDATE {table} SET {marks} WHERE {by} = ?", [(*row[1:], row[0]) for row in rows])
         else:
-            arrays, values = self._arrays(table, (by, *columns), rows)
-            marks = ", ".join(f"{name} = v.{name}" for name in columns)
-            named = ", ".join((by, *columns))
-            self.connection.exec_driver_sql(
-                f"UPDATE {table} AS t SET {marks} FROM unnest({arrays}) AS v({named}) WHERE t.{by} = v.{by}", values
-            )
+            given = self._given(table, (by, *columns), rows)
+            marks = ", ".join(f"{name} = {said}" for name, said in zip(columns, given.said[1:], strict=True))
+            statement = f"UPDATE {table} AS t SET {marks} FROM {given.source} WHERE t.{by} = v.{by}"
+            self.run(statement, given.values)
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement of SQLite's once for each row."""
         self.connection.connection.cursor().executemany(statement, rows)
+
+    def run(self, statement: str, values: Sequence[Any]) -> None:
+        """Run a statement that returns nothing."""
+        # Past SQLAlchemy, which would wait for what it did.
+        self.connection.connection.cursor().execute(statement, values)
 
     def add(self, table: str, column: str, amounts: Mapping[int, int]) -> None:
         """Add to a number in rows that are told by their id."""
@@ -122,10 +155,29 @@ class Bulk:
             statement = f"UPDATE {table} AS t SET {column} = t.{column} + v.amount FROM unnest(%s::bigint[], %s::bigint[]) AS v(id, amount) WHERE t.id = v.id"  # noqa: E501
             self.connection.exec_driver_sql(statement, (list(amounts), list(amounts.values())))
 
-    def _arrays(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[str, tuple[str, ...]]:
-        types = [metadata.tables[table].columns[name].type for name in columns]
-        marks = ", ".join(f"%s::{each.compile(self.connection.dialect)}[]" for each in types)
-        return marks, tuple(_literal(kind, column) for kind, column in zip(types, zip(*rows, strict=True), strict=True))
+    def _given(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> "_Given":
+        """Return how values are written that every row has, and those that differ from row to row."""
+        said: list[str] = []
+        marks: list[str] = []
+        arrays: dict[str, str] = {}
+        same: list[Any] = []
+        for name, column in zip(columns, zip(*rows, strict=True), strict=True):
+            kind = metadata.tables[table].columns[name].type
+            spelled = kind.compile(self.connection.dialect)
+            if arrays and column[0] == column[-1] and column.count(column[0]) == len(column):
+                said.append(f"%s::{spelled}")
+                same.append(_spelled(kind, column[0]))
+            else:  # the first always, which says how many rows there are
+                said.append(f"v.{name}")
+                arrays[name] = _literal(kind, column)
+                marks.append(f"%s::{spelled}[]")
+        source = f"unnest({', '.join(marks)}) AS v({', '.join(arrays)})"
+        return _Given(said, source, (*same, *arrays.values()))
+
+
+def _spelled(kind: TypeEngine[Any], value: Any) -> Any:
+    """Return a value so that the statement is the same one whatever the number: it is prepared once."""
+    return value if value is None or isinstance(kind, Text | LargeBinary) else str(value)
 
 
 def _literal(kind: TypeEngine[Any], values: Sequence[Any]) -> str:
@@ -149,3 +201,9 @@ def _quoted(text: str) -> str:
 
 def _array(value: object) -> str:
     return "bytea[]" if isinstance(value, bytes) else "bigint[]" if isinstance(value, int) else "text[]"
+
+
+def array(values: Sequence[Any]) -> str:
+    """Return an array of numbers, bytes or texts, at least one of them, as PostgreSQL writes it."""
+    kind = LargeBinary() if isinstance(values[0], bytes) else BigInteger() if isinstance(values[0], int) else Text()
+    return _literal(kind, values)

@@ -12,7 +12,7 @@ from warren.states import JobState
 from warren.store.bulk import Bulk
 from warren.store.database import CONTAINS
 from warren.store.kinds import Kind, pairs
-from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, cover, gram, grams, mark, word
+from warren.store.searching import ERROR, INDEXED_LENGTH, OF_ARGUMENTS, TEXTS, cover, gram, grams, late, mark, word
 
 FEW = 20_000
 """Jobs that are sooner read than looked up."""
@@ -38,10 +38,10 @@ def find(bulk: Bulk, sought: Sought, limit: int, before: int | None) -> list[tup
     where, values = _conditions(bulk, sought, before)
     few = _few(bulk, sought)
     if few:
-        return _read(bulk, sought, (few, where), values, limit)
-    late = _read(bulk, sought, ("unindexed", f"j.indexed IN (0, 2) AND {where}"), values, limit)
+        return _read(bulk, sought, (_along(bulk, few), where), values, limit)
+    recent = _read(bulk, sought, (late(bulk), where), values, limit)
     look_up = _look_up_sqlite if bulk.is_sqlite else _look_up_postgres
-    found = {seq: at for at, seq in (*late, *look_up(bulk, sought, limit, before))}
+    found = {seq: at for at, seq in (*recent, *look_up(bulk, sought, limit, before))}
     return [(found[seq], seq) for seq in sorted(found, reverse=True)[:limit]]
 
 
@@ -93,12 +93,17 @@ def _has_text(bulk: Bulk, sought: Sought) -> tuple[str, tuple[str, ...]]:
 def _read(
     bulk: Bulk, sought: Sought, by: tuple[str, str], values: tuple[Any, ...], limit: int, *, order: str = "j.seq + 0"
 ) -> list[tuple[float, int]]:
-    """Look through jobs one by one, along an index: in the order of their numbers, if that is not said, it might be all there are."""
-    index, where = by
+    """Look through jobs one by one, by a source and a condition: in the order of their numbers, if that is not said, it might be all."""
+    source, where = by
     text, patterns = _has_text(bulk, sought)
-    hint = f" INDEXED BY ix_warren_jobs_{index}" if bulk.is_sqlite else ""
-    statement = f"SELECT j.enqueued_at, j.seq FROM warren_jobs j{hint} WHERE {where} AND {text} ORDER BY {order} DESC LIMIT {limit}"
+    statement = (
+        f"SELECT j.enqueued_at, j.seq FROM {source} WHERE {where} AND {text} ORDER BY {order} DESC LIMIT {limit}"
+    )
     return [(at, seq) for at, seq in bulk.fetch(statement, (*values, *patterns))]
+
+
+def _along(bulk: Bulk, index: str) -> str:
+    return f"warren_jobs j INDEXED BY ix_warren_jobs_{index}" if bulk.is_sqlite else "warren_jobs j"
 
 
 def _words(bulk: Bulk, sought: Sought) -> list[str]:
@@ -148,7 +153,7 @@ def _look_up_postgres(bulk: Bulk, sought: Sought, limit: int, before: int | None
     top = last // 2 + 1 if before is None else min(last // 2 + 1, before)
     near = top - _near(bulk, sought)
     where, values = _conditions(bulk, sought, top)
-    found = _read(bulk, sought, ("", f"j.seq >= {near} AND {where}"), values, limit, order="j.seq")
+    found = _read(bulk, sought, ("warren_jobs j", f"j.seq >= {near} AND {where}"), values, limit, order="j.seq")
     return found if len(found) >= limit else found + _of_documents(bulk, sought, near, limit)
 
 

@@ -4,26 +4,32 @@ What is in the store of a job is read, joined with what the facts say (`warren.s
 nobody else may write: SQLite's write transaction sees to that by itself, in PostgreSQL a lock of the transaction does.
 """
 
-import hashlib
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from warren.states import JobState
 from warren.store import rows
 from warren.store.bulk import Bulk
-from warren.store.facts import AttemptEnded, Ended, Fact, GivenBack, ItemsEnded
+from warren.store.gathering import Gathered, Row
 from warren.store.kinds import Kinds
-from warren.store.merging import Record, join, of, short, text
-from warren.store.searching import ARGUMENTS, BOTH, ERROR_MISSING, NOTHING, forget, words
+from warren.store.merging import Record, join
+from warren.store.searching import (
+    ARGUMENTS,
+    BOTH,
+    ERROR_MISSING,
+    NOTHING,
+    Document,
+    expect,
+    expect_again,
+    expected,
+    forget,
+    words,
+)
 from warren.store.tables_history import attempts, dropped, items, jobs
-
-ITEMS_BYTES = 1_048_576
-"""Of one part of a chunk, a little more than workers send together; of a longer one only that it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,55 +42,65 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A job that is in the store; `indexed` says what of it the index of texts has."""
+    """A job that is in the store."""
 
     seq: int
     kind: int
-    indexed: int
     delayed: int
     record: Record
 
 
-def record(connection: Connection, facts: Iterable[Fact], now: float) -> Recorded:
-    """Record facts, in any order and however often each is told.
+_COLUMNS = ("id", "kind", "delayed", *rows.COLUMNS)
+_TOGETHER = 1_000
+"""Jobs in one statement: while the first lot is made, the database waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What changes in the store.
+
+    Attributes:
+        new: rows.
+        changed: rows, by what changes in them.
+        stale: documents that the index of texts shall have no more.
+        late: jobs whose texts are to be indexed again, and what of them still is.
+    """
+
+    new: list[Row] = field(default_factory=list)
+    changed: dict[tuple[tuple[str, ...], tuple[rows.Group, ...]], list[Row]] = field(default_factory=dict)
+    stale: list[Document] = field(default_factory=list)
+    late: list[tuple[int, int]] = field(default_factory=list)
+
+
+def record(connection: Connection, gathered: Gathered, now: float) -> Recorded:
+    """Record what facts tell, in any order and however often each is told.
 
     Args:
         connection: of a write transaction.
-        facts: of any jobs.
+        gathered: of any jobs.
         now: decides only whether a job that waits is told as delayed or queued until somebody looks again.
     """
     bulk = Bulk(connection)
     bulk.lock("history")
-    batch = list(facts)
-    told = _told(batch)
-    gone = _gone(bulk, connection, told)
-    for job_id in gone:
-        del told[job_id]
+    gone = _gone(bulk, connection, gathered.records)
+    told = {job_id: one for job_id, one in gathered.records.items() if job_id not in gone} if gone else gathered.records
     known = known_jobs(bulk, list(told))
     kinds = Kinds(bulk)
     recorded = _write(bulk, kinds, told, known, now)
     kinds.save()
-    _write_parts(bulk, [fact for fact in batch if fact.id not in gone])
+    for table, parts in ((attempts, gathered.attempts), (items, gathered.items)):
+        bulk.insert(table.name, table.columns.keys(), [part for part in parts if part[0] not in gone], once=True)
     return recorded
-
-
-def _told(facts: Iterable[Fact]) -> dict[str, Record]:
-    told: dict[str, Record] = {}
-    for fact in facts:
-        one = of(fact)
-        before = told.get(one.id)
-        told[one.id] = one if before is None else join(before, one)
-    return told
 
 
 def known_jobs(bulk: Bulk, ids: Sequence[str]) -> dict[str, Known]:
     """Return those of these jobs that are in the store."""
-    statement = f"SELECT seq, id, kind, indexed, delayed, {', '.join(rows.COLUMNS)} FROM {jobs.name} WHERE id"  # noqa: S608 - names of ours
+    statement = f"SELECT seq, id, kind, delayed, {', '.join(rows.COLUMNS)} FROM {jobs.name} WHERE id"  # noqa: S608 - names of ours
     found = list(bulk.select_in(statement, ids))
     kinds = Kinds(bulk) if found else None  # read after them: a reader may look between two writes
     return {
-        job_id: Known(seq, kind, indexed, delayed, rows.record(job_id, *kinds.names(kind), row))
-        for seq, job_id, kind, indexed, delayed, *row in found
+        job_id: Known(seq, kind, delayed, rows.record(job_id, *kinds.names(kind), row))
+        for seq, job_id, kind, delayed, *row in found
         if kinds is not None
     }
 
@@ -101,17 +117,36 @@ def _gone(bulk: Bulk, connection: Connection, told: Mapping[str, Record]) -> set
 
 
 def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[str, Known], now: float) -> Recorded:
-    new: list[tuple[Any, ...]] = []
-    changed: dict[
-        tuple[tuple[str, ...], tuple[rows.Group, ...]], list[tuple[Any, ...]]
-    ] = {}  # by what changes in a row
-    stale: list[tuple[int, str, str]] = []
-    for job_id, record in told.items():
+    """Write what is new, some jobs at a time, so that PostgreSQL writes the one lot while the next is made."""
+    new = changed = 0
+    jobs_told = iter(told.items())
+    last = bulk.fetch(f"SELECT max(seq) FROM {jobs.name}", ())[0][0] or 0  # noqa: S608 - a name of ours
+    indexed = indexed_of(bulk, [job for job in known.values() if _may_change_texts(job.record, told[job.record.id])])
+    with bulk.without_waiting():
+        while some := list(islice(jobs_told, _TOGETHER)):
+            changes = _changes(kinds, some, known, indexed, now)
+            forget(bulk, changes.stale)
+            expect_again(bulk, changes.late)
+            bulk.insert(jobs.name, _COLUMNS, changes.new)
+            for (named, groups), its in changes.changed.items():
+                bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), its)
+            new += len(changes.new)
+            changed += sum(map(len, changes.changed.values()))
+        if new:
+            expect(bulk, last)
+    return Recorded(new, changed)
+
+
+def _changes(
+    kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[str, Known], indexed: Mapping[int, int], now: float
+) -> _Changes:
+    changes = _Changes()
+    for job_id, record in told:
         before = known.get(job_id)
         if before is None:
             state = record.state(now)
-            kind = kinds.count(record.task, record.queue, state)
-            new.append((job_id, kind, NOTHING, int(state == JobState.DELAYED), *rows.values(record, rows.GROUPS)))
+            marks = kinds.count(record.task, record.queue, state), int(state == JobState.DELAYED)
+            changes.new.append((job_id, *marks, *rows.values(record, rows.GROUPS)))
             continue
         after = join(before.record, record)
         groups = rows.changed(before.record, after)
@@ -119,46 +154,55 @@ def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[
             continue
         state = after.state(now)
         kind = kinds.move(before.kind, after.task, after.queue, state)
-        indexed = before.indexed
-        if indexed != NOTHING:
-            indexed, out = _reindexed(before, after, kinds)
-            stale += out
-        marks = _marks(before, kind, indexed, int(state == JobState.DELAYED))
-        row = before.seq, *marks.values(), *rows.values(after, groups)
-        changed.setdefault((tuple(marks), groups), []).append(row)
-    forget(bulk, stale)
-    bulk.insert(jobs.name, ("id", "kind", "indexed", "delayed", *rows.COLUMNS), new)
-    for (named, groups), some in changed.items():
-        bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), some)
-    return Recorded(len(new), sum(map(len, changed.values())))
+        _reindex(changes, before, after, indexed.get(before.seq, NOTHING), kinds)
+        named = _marks(before, kind, int(state == JobState.DELAYED))
+        row = before.seq, *named.values(), *rows.values(after, groups)
+        changes.changed.setdefault((tuple(named), groups), []).append(row)
+    return changes
 
 
-def _marks(before: Known, kind: int, indexed: int, delayed: int) -> dict[str, int]:
+def _marks(before: Known, kind: int, delayed: int) -> dict[str, int]:
     """Return those of a job's marks that change: each is in an index, which a write of the same would change as well."""
-    after, was = (kind, indexed, delayed), (before.kind, before.indexed, before.delayed)
-    return {name: new for name, new, old in zip(("kind", "indexed", "delayed"), after, was, strict=True) if new != old}
+    marks = ("kind", kind, before.kind), ("delayed", delayed, before.delayed)
+    return {name: new for name, new, old in marks if new != old}
 
 
-def _reindexed(before: Known, after: Record, kinds: Kinds) -> tuple[int, list[tuple[int, str, str]]]:
-    """Return what of a changed job is still right in the index of texts, and the documents that are not."""
-    is_same = _arguments(before.record) == _arguments(after)
-    indexed, error = before.indexed, error_text(after)
-    out = documents(before, kinds)
-    if not is_same:
-        return NOTHING, out
-    if error_text(before.record) == error:
-        return indexed, []
-    return ERROR_MISSING if error.strip() else ARGUMENTS, out[1:]
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def documents(job: Known, kinds: Kinds) -> list[tuple[int, str, str]]:
+def indexed_of(bulk: Bulk, known: Collection[Known]) -> dict[int, int]:
+    """Return what of jobs the index of texts has, by their numbers."""
+    late = expected(bulk, [job.seq for job in known])
+    return {job.seq: late.get(job.seq, BOTH if error_text(job.record).strip() else ARGUMENTS) for job in known}
+
+
+def _may_change_texts(before: Record, told: Record) -> bool:
+    """Whether what is told of a job may change a text of it: most does not, and what is indexed need not be asked for."""
+    return bool(told.first or not before.first or error_text(told) or error_text(before))
+
+
+def _reindex(changes: _Changes, before: Known, after: Record, indexed: int, kinds: Kinds) -> None:
+    """Note what of a changed job, of which this much is indexed, the index of texts has wrong."""
+    if indexed == NOTHING:
+        return
+    error = error_text(after)
+    if _arguments(before.record) != _arguments(after):
+        changes.stale.extend(documents(before, indexed, kinds))
+        changes.late.append((before.seq, NOTHING))
+    elif error_text(before.record) != error:
+        changes.stale.extend(documents(before, indexed, kinds)[1:])
+        if error.strip() and indexed != ERROR_MISSING:
+            changes.late.append((before.seq, ERROR_MISSING))
+
+
+def documents(job: Known, indexed: int, kinds: Kinds) -> list[Document]:
     """Return what the index of texts has of a job: its arguments, and then its error."""
-    if job.indexed == NOTHING:
+    if indexed == NOTHING:
         return []
     task, queue, workflow, arguments = _arguments(job.record)
     code = words(kinds.pair(task, queue), workflow)
     found = [(2 * job.seq, code, arguments)]
-    if job.indexed == BOTH:
+    if indexed == BOTH:
         found.append((2 * job.seq + 1, code, error_text(job.record)))
     return found
 
@@ -183,46 +227,3 @@ def key(job_id: str) -> bytes:
     except ValueError:
         return job_id.encode()
     return value.bytes if str(value) == job_id else job_id.encode()
-
-
-# --- attempts and items ----------------------------------------------------------------------------------------------
-
-
-def _write_parts(bulk: Bulk, facts: Sequence[Fact]) -> None:
-    ended = {each: None for fact in facts if (each := _attempt(fact)) is not None}
-    bulk.insert(attempts.name, attempts.columns.keys(), list(ended), once=True)
-    parts = {
-        part: None
-        for fact in facts
-        if isinstance(fact, ItemsEnded | Ended) and (fact.items or fact.failed)
-        for part in (_part(fact),)
-    }
-    bulk.insert(items.name, items.columns.keys(), list(parts), once=True)
-
-
-def _attempt(fact: Fact) -> tuple[Any, ...] | None:
-    match fact:
-        case AttemptEnded():
-            outcome, started, error = fact.outcome, fact.started_at, fact.error
-        case GivenBack():
-            outcome, started, error = fact.why, None, ""
-        case Ended(state=JobState.DEAD):
-            outcome, started, error = "dead", fact.started_at, f"{fact.error_type}: {fact.error}".lstrip(": ")
-        case _:
-            return None
-    where = short(fact.id, "id"), fact.replays, fact.attempt, fact.at, short(outcome, "outcome")
-    return *where, started, short(fact.worker, "worker"), text(error)
-
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of some items of a chunk, by place."""
-
-    items: dict[int, msgspec.Raw] = {}
-    failed: dict[int, Any] = {}
-
-
-def _part(fact: ItemsEnded | Ended) -> tuple[Any, ...]:
-    content = msgspec.json.encode(Part(dict(sorted(fact.items.items())), dict(sorted(fact.failed.items()))))
-    digest = hashlib.blake2b(content, digest_size=16).digest()
-    run = fact.replays * (1 << 20) + fact.attempt
-    return short(fact.id, "id"), run, digest, content if len(content) <= ITEMS_BYTES else None

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from warren.states import JobState
 from warren.store.bulk import Bulk
@@ -84,8 +84,9 @@ class Kinds:
         names = task, queue, state.value
         number = self._ids.get(names)
         if number is None:
-            made = insert(kinds).values(task=task, queue=queue, state=state.value, jobs=0).returning(kinds.c.id)
-            number = self._bulk.connection.execute(made).scalar_one()
+            marks = ", ".join([self._bulk.mark] * 3)
+            made = f"INSERT INTO {kinds.name} (task, queue, state, jobs) VALUES ({marks}, 0) RETURNING id"  # noqa: S608
+            number = int(self._bulk.fetch(made, names)[0][0])
             self._know(number, *names)
         return number
 

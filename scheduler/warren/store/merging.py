@@ -278,12 +278,16 @@ def _within(number: int | None) -> int:
 
 def short(said: str, what: str) -> str:
     """Return a name that fits into its column and its index, whoever made it up."""
-    kept = storable(said[: _LENGTHS[what]])
-    return kept if kept.isascii() else kept.encode()[: _LENGTHS[what]].decode(errors="ignore")
+    kept = said[: _LENGTHS[what]]
+    if kept.isascii() and "\0" not in kept:
+        return kept
+    return storable(kept).encode()[: _LENGTHS[what]].decode(errors="ignore")
 
 
 def text(said: str) -> str:
     """Return as much of a text as is kept: of an error the beginning and the end tell most."""
+    if not said:
+        return said
     if len(said) > TEXT_LENGTH:
         half = TEXT_LENGTH // 2
         said = f"{said[:half]}\n{CUT}\n{said[-half:]}"

@@ -15,10 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from warren.store.bulk import Bulk
+from warren.store.bulk import Bulk, array
 from warren.store.database import folded
 from warren.store.kinds import Kinds
+from warren.store.tables_history import unindexed
 
+Document = tuple[int, str, str]
+"""Its number, its words, its text."""
 TEXTS = "warren_texts"
 SHORTEST = 3
 """Of a text that can be looked for."""
@@ -27,7 +30,7 @@ INDEXED_LENGTH = 2_000
 _MOST_LOOKED_UP = 24
 """Trigrams of a text."""
 NOTHING, ARGUMENTS, ERROR_MISSING, BOTH = 0, 1, 2, 3
-"""What of a job is indexed; `ARGUMENTS` is all there is, `NOTHING` and `ERROR_MISSING` are yet to be done."""
+"""What of a job is indexed. `warren_unindexed` has those of which it is `NOTHING` or `ERROR_MISSING`; of all others it is all there is."""
 SETTLED_SECONDS = 10.0
 """A job that waits no longer than this is about to change, and not worth it."""
 DONE_RANK = 3
@@ -56,8 +59,7 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
     bulk = Bulk(connection)
     bulk.lock("history")
     kinds = Kinds(bulk)
-    documents: list[tuple[int, str, str]] = []
-    marks: list[tuple[int, int]] = []
+    documents: list[Document] = []
     found = _unindexed(bulk, now, limit)
     for seq, kind, indexed, workflow, arguments, error in found:
         code = words(kinds.pair(*kinds.names(kind)), workflow)
@@ -65,28 +67,50 @@ def index_texts(connection: Connection, now: float, limit: int = 1_000) -> int:
             documents.append((2 * seq, code, arguments))
         if error.strip():
             documents.append((2 * seq + 1, code, error))
-        marks.append((seq, BOTH if error.strip() else ARGUMENTS))
     _add(bulk, documents)
-    bulk.update("warren_jobs", "seq", ("indexed",), marks)
+    bulk.delete_in(unindexed.name, "seq", [seq for seq, *_ in found])
     return len(found)
 
 
 def _unindexed(bulk: Bulk, now: float, limit: int) -> list[Sequence[Any]]:
-    """Return the first jobs whose texts are yet to be indexed.
-
-    Along the index of just these, and nothing else: left to itself either database would rather read all jobs there are.
-    """
+    """Return the first jobs whose texts are yet to be indexed."""
     bulk.walk_indexes()
-    by_index = " INDEXED BY ix_warren_jobs_unindexed" if bulk.is_sqlite else ""
     return bulk.fetch(
-        f"SELECT j.seq, j.kind, j.indexed, coalesce(j.workflow, ''), coalesce(j.payload, ''), {ERROR} FROM warren_jobs j{by_index} "
-        f"WHERE j.indexed IN (0, 2) AND (j.finished_at IS NOT NULL OR j.enqueued_at < {float(now) - SETTLED_SECONDS!r}) "
-        f"ORDER BY j.seq LIMIT {int(limit)}",
+        f"SELECT j.seq, j.kind, u.indexed, coalesce(j.workflow, ''), coalesce(j.payload, ''), {ERROR} FROM {late(bulk)} "
+        f"WHERE j.finished_at IS NOT NULL OR j.enqueued_at < {float(now) - SETTLED_SECONDS!r} "
+        f"ORDER BY u.seq LIMIT {int(limit)}",
         (),
     )
 
 
-def forget(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
+def late(bulk: Bulk) -> str:
+    """Return whence jobs are read whose texts are yet to be indexed.
+
+    SQLite reads the tables of a cross join in their order: left to itself it might begin with all jobs there are.
+    """
+    return f"{unindexed.name} u {'CROSS ' if bulk.is_sqlite else ''}JOIN warren_jobs j ON j.seq = u.seq"
+
+
+def expect(bulk: Bulk, last: int) -> None:
+    """Have the texts of jobs indexed that are numbered after `last`."""
+    them = f"SELECT seq, {NOTHING} FROM warren_jobs WHERE seq > {bulk.mark}"
+    # SQLite gives a number again when its row was the last, and somebody may have deleted that by hand.
+    again = " ON CONFLICT (seq) DO UPDATE SET indexed = excluded.indexed" if bulk.is_sqlite else ""
+    bulk.run(f"INSERT INTO {unindexed.name} (seq, indexed) {them}{again}", (last,))
+
+
+def expect_again(bulk: Bulk, late: Sequence[tuple[int, int]]) -> None:
+    """Have the texts of jobs indexed that have changed; each with what of it still is."""
+    bulk.delete_in(unindexed.name, "seq", [seq for seq, _ in late])
+    bulk.insert(unindexed.name, ("seq", "indexed"), late)
+
+
+def expected(bulk: Bulk, numbers: Sequence[int]) -> dict[int, int]:
+    """Return those of these jobs of which texts are yet to be indexed, with what already is."""
+    return {row[0]: row[1] for row in bulk.select_in(f"SELECT seq, indexed FROM {unindexed.name} WHERE seq", numbers)}
+
+
+def forget(bulk: Bulk, documents: Sequence[Document]) -> None:
     """Take documents (number, word, text) out of the index, each exactly as it was put there."""
     if bulk.is_sqlite:
         statement = f"INSERT INTO {TEXTS} ({TEXTS}, rowid, code, arguments, error) VALUES ('delete', ?, ?, ?, ?)"
@@ -95,7 +119,9 @@ def forget(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
         bulk.delete_in(TEXTS, "doc", [number for number, _, _ in documents])
 
 
-def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
+def _add(bulk: Bulk, documents: Sequence[Document]) -> None:
+    if not documents:
+        return
     if bulk.is_sqlite:
         bulk.many(f"INSERT INTO {TEXTS} (rowid, code, arguments, error) VALUES (?, ?, ?, ?)", _rows(documents))
     else:
@@ -104,11 +130,11 @@ def _add(bulk: Bulk, documents: Sequence[tuple[int, str, str]]) -> None:
             (number, f"{{{','.join(map(str, [*map(gram, _marks(number, code)), *grams(text)]))}}}")
             for number, code, text in documents
         ]
-        numbers, arrays = zip(*rows, strict=True) if rows else ((), ())
-        bulk.connection.exec_driver_sql(
+        numbers, arrays = zip(*rows, strict=True)
+        bulk.run(
             f"INSERT INTO {TEXTS} (doc, grams) SELECT d, g::int[] FROM unnest(%s::bigint[], %s::text[]) AS v(d, g) "
             "ON CONFLICT (doc) DO UPDATE SET grams = excluded.grams",
-            (list(numbers), list(arrays)),
+            (array(numbers), array(arrays)),
         )
 
 
@@ -117,7 +143,7 @@ def _marks(number: int, code: str) -> list[str]:
     return [*code.split(), *([] if number % 2 else [OF_ARGUMENTS])]
 
 
-def _rows(documents: Sequence[tuple[int, str, str]]) -> list[tuple[int, str, str, str]]:
+def _rows(documents: Sequence[Document]) -> list[tuple[int, str, str, str]]:
     """The error is in a column of its own: who looks for jobs that are done need not pass by it."""
     texts = [(number, code, indexable(text)) for number, code, text in documents]
     return [(number, code, "", text) if number % 2 else (number, code, text, "") for number, code, text in texts]

@@ -28,7 +28,6 @@ jobs = Table(
     Column("seq", _SEQUENCE, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("kind", BigInteger, nullable=False),
-    Column("indexed", SmallInteger, nullable=False),
     Column("delayed", SmallInteger, nullable=False),
     Column("enqueued_at", Double, nullable=False),
     Column("first_run", BigInteger),
@@ -65,7 +64,7 @@ jobs = Table(
     Column("error_type", Text),
     Column("traceback", Text),
 )
-"""One row for a job, as `warren.store.merging` has it."""
+"""One row for a job, as `warren.store.merging` has it. PostgreSQL compares ids as bytes, which no other order of a text is as quick as."""
 Index("ix_warren_jobs_kind", jobs.c.kind, jobs.c.enqueued_at, jobs.c.seq)
 Index("ix_warren_jobs_enqueued", jobs.c.enqueued_at, jobs.c.seq)
 
@@ -75,7 +74,6 @@ def _partial(name: str, column: "Column[object]", where: str) -> None:
 
 
 _partial("ix_warren_jobs_finished", jobs.c.finished_at, "finished_at IS NOT NULL")
-_partial("ix_warren_jobs_unindexed", jobs.c.seq, "indexed IN (0, 2)")
 _partial("ix_warren_jobs_delayed", jobs.c.ready_at, "delayed = 1")
 Index(
     "ix_warren_jobs_workflow",
@@ -86,6 +84,14 @@ Index(
     sqlite_where=text("workflow IS NOT NULL"),
     postgresql_where=text("workflow IS NOT NULL"),
 )
+
+unindexed = Table(
+    "warren_unindexed",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=False),
+    Column("indexed", SmallInteger, nullable=False),
+)
+"""Jobs of whose texts some are yet to be indexed, and what already is. Apart from the job, whose row would be written anew for it."""
 
 attempts = Table(
     "warren_attempts",

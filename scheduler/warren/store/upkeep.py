@@ -7,10 +7,10 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from warren.states import FINAL, JobState
 from warren.store.bulk import Bulk
-from warren.store.history import documents, key, known_jobs
+from warren.store.history import documents, indexed_of, key, known_jobs
 from warren.store.kinds import Kinds
 from warren.store.searching import forget
-from warren.store.tables_history import attempts, dropped, items, jobs, kinds
+from warren.store.tables_history import attempts, dropped, items, jobs, kinds, unindexed
 
 TRACES = 10
 """A job that was dropped is remembered by its id ten times as long as it was kept, in age and in number."""
@@ -46,7 +46,9 @@ def retain(connection: Connection, now: float, *, age: float, keep: int, batch: 
 def _drop(bulk: Bulk, ids: Sequence[str], now: float) -> None:
     counts = Kinds(bulk)
     known = known_jobs(bulk, ids)
-    forget(bulk, [document for job in known.values() for document in documents(job, counts)])
+    indexed = indexed_of(bulk, known.values())
+    forget(bulk, [document for job in known.values() for document in documents(job, indexed[job.seq], counts)])
+    bulk.delete_in(unindexed.name, "seq", list(indexed))
     for kind, number in Counter(job.kind for job in known.values()).items():
         counts.forget(kind, number)
     counts.save()

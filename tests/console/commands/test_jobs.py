@@ -20,7 +20,8 @@ from warren.result import ItemFailure
 from warren.states import JobState
 from warren.store.database import Database
 from warren.store.facts import AttemptEnded, Ended, Enqueued, Fact, ItemsEnded, Progressed, Started
-from warren.store.history import ITEMS_BYTES, record
+from warren.store.gathering import ITEMS_BYTES, gather
+from warren.store.history import record
 from warren.store.merging import VALUE_LENGTH
 from warren.store.places import advance
 from warren.store.upkeep import retain
@@ -55,7 +56,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     database = Database(url)
     database.migrate()
     with database.write() as connection:
-        record(connection, facts(), NOW)
+        record(connection, gather(facts()), NOW)
         retain(connection, NOW, age=1000, keep=0)
         advance(connection, "t.history", 10, NOW)
     database.close()
@@ -141,7 +142,11 @@ def test_numbers_that_cannot_be_read_here_are_shown_as_they_came(
     digits = "7" * 5_000
     database = Database(store)
     with database.write() as connection:
-        record(connection, [Enqueued("huge", *PLACE, 1, NOW, NOW, f'{{"args":[1e999,{digits}],"kwargs":{{}}}}')], NOW)
+        record(
+            connection,
+            gather([Enqueued("huge", *PLACE, 1, NOW, NOW, f'{{"args":[1e999,{digits}],"kwargs":{{}}}}')]),
+            NOW,
+        )
     database.close()
     assert "1e999, 777" in answer(capsys, "jobs", "list")[0]
     assert f"  1e999\n  {digits}\n" in answer(capsys, "jobs", "show", "huge")[0]
@@ -230,7 +235,7 @@ def test_of_a_chunk_that_was_too_long_no_part_passes_for_the_whole(recorded: War
         told += [ItemsEnded(each.id, *PLACE, 1, NOW, one) for each in told]
         told += [Ended("gap", *PLACE, 1, NOW, JobState.DONE, items=huge)]
         told += [Ended("failed", *PLACE, 1, NOW, JobState.DONE, failed=failed)]
-        record(connection, told, NOW)
+        record(connection, gather(told), NOW)
     database.close()
     assert "too long to be kept" in recorded("result", "gap").stderr
     assert recorded.json("result", "gap", code=9)["kind"] == "ResultExpired"
