@@ -1,11 +1,9 @@
 """Many rows in one statement come to the same in both databases."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, select
 
 from warren.store.bulk import Bulk
@@ -55,19 +53,3 @@ def test_bytes_that_are_alike_are_kept_as_they_are(database: Database) -> None:
         bulk = Bulk(connection)
         bulk.insert(dropped.name, ("at", "id"), [(1.0, b"\x00\\x")])
         assert [bytes(each) for each in connection.execute(select(dropped.c.id)).scalars()] == [b"\x00\\x"]
-
-
-def test_what_is_sent_without_waiting_fails_with_the_first_error_and_writes_nothing(database: Database) -> None:
-    def write() -> None:
-        with database.write() as connection:
-            bulk = Bulk(connection)
-            bulk.insert(attempts.name, attempts.columns.keys(), [FIRST])
-            with bulk.without_waiting():
-                bulk.insert(attempts.name, attempts.columns.keys(), [FIRST])
-                for number in range(50):
-                    bulk.insert(attempts.name, attempts.columns.keys(), [(f"n{number}", *FIRST[1:])])
-
-    with pytest.raises((sqlite3.IntegrityError, UniqueViolation)):
-        write()
-    with database.read() as connection:
-        assert kept(connection) == []

@@ -36,27 +36,36 @@ def nothing(*_: object) -> None:
 
 
 @scenario
-async def test_a_lane_that_is_opened_again_while_two_close_it_can_be_closed_again() -> None:
+async def test_lanes_that_two_close_are_closed_once_and_what_opens_meanwhile_is_open() -> None:
     broker = FakeConnection()
     broker.may_answer.set()
     session = Session(Names("t"), cast("Any", broker))
-    lanes = dict.fromkeys(range(3), 1)
-    await session.open_lanes("default", lanes, nothing)
+    await session.open_lanes("default", {0: 1, 1: 1, 2: 1}, nothing)
     broker.may_answer.clear()
-    first = asyncio.create_task(session.close_lanes({1}))
-    second = asyncio.create_task(session.close_lanes({1, 2}))
+    closing = [asyncio.create_task(session.close_lanes(lanes)) for lanes in ({1}, {1, 2})]
     await asyncio.sleep(0)
-    first.add_done_callback(
-        lambda _: reopening.append(asyncio.create_task(session.open_lanes("default", {1: 4}, nothing)))
-    )
-    reopening: list[asyncio.Task[None]] = []
+    opening = asyncio.create_task(session.open_lanes("default", {3: 4}, nothing))
+    assert (session.lanes, session.width) == ({0: 1, 1: 1, 2: 1, 3: 4}, 7)
     broker.may_answer.set()
-    await asyncio.gather(first, second)
-    await asyncio.gather(*reopening)
-    assert (session.lanes, session.width) == ({0: 1, 1: 4}, 5)
+    await asyncio.gather(*closing, opening)
+    assert (session.lanes, session.width, session.closing) == ({0: 1, 3: 4}, 5, set())
     assert sorted(broker.consumers.values()) == [1, 4]
     await session.close_lanes(set(session.lanes))
     assert (session.lanes, session.width, session.closing, broker.consumers) == ({}, 0, set(), {})
+
+
+@scenario
+async def test_a_lane_that_is_to_be_closed_before_it_is_open_is_not_opened() -> None:
+    broker = FakeConnection()
+    session = Session(Names("t"), cast("Any", broker))
+    first = asyncio.create_task(session.open_lanes("default", {0: 1}, nothing))
+    second = asyncio.create_task(session.open_lanes("default", {1: 4}, nothing))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(session.close_lanes({1}))
+    await asyncio.sleep(0)
+    broker.may_answer.set()
+    await asyncio.gather(first, second, closing)
+    assert (session.lanes, session.width, session.closing, broker.consumers) == ({0: 1}, 1, set(), {"0": 1})
 
 
 @scenario
@@ -81,5 +90,5 @@ async def test_a_lane_that_is_closed_already_is_not_closing() -> None:
     await session.open_lanes("default", {1: 4}, nothing)
     await session.close_lanes({1})
     await session.close_lanes({1})
-    await session.open_lanes("default", {1: 4}, nothing)
-    assert (session.lanes, session.closing) == ({1: 4}, set())
+    await session.open_lanes("default", {2: 4}, nothing)
+    assert (session.lanes, session.closing) == ({2: 4}, set())

@@ -41,8 +41,8 @@ T = TypeVar("T")
 _MOMENT_SECONDS = 0.02
 _FIRST_SECONDS = 20.0
 """For the mark to come back from the stream; then that is shorter than the store knows it."""
-_BEHIND_SECONDS = 1.0
-"""More than a batch takes: else what is recorded as it happens would never have its texts indexed."""
+_BEHIND_SECONDS = 2.0
+"""More than a batch takes, and the second that messages' times are rounded by: else a recorder that keeps pace would be told as behind."""
 _NOTHING = gather(())
 _RETRY_FIRST_SECONDS, _RETRY_MAX_SECONDS = 0.2, 5.0
 

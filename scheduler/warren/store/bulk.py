@@ -6,7 +6,6 @@ as most have of jobs that are alike, as that value. Names of tables and columns 
 # ruff: noqa: S608 - see above
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,20 +63,6 @@ class Bulk:
     def prefer_bitmaps(self) -> None:
         """Let PostgreSQL gather rows by an index before it reads them, where it walks along indexes."""
         self.connection.exec_driver_sql("SELECT set_config('enable_bitmapscan', 'on', true)")
-
-    @contextmanager
-    def without_waiting(self) -> Iterator[None]:
-        """Send statements to PostgreSQL one after another, and learn only at the end whether it could do them.
-
-        So it is at work while the next is prepared. It walks along indexes: what is read here is told by its number.
-        """
-        if self.is_sqlite:
-            yield
-            return
-        self.walk_indexes()
-        driver: Any = self.connection.connection.driver_connection
-        with driver.pipeline():
-            yield
 
     def fetch(self, statement: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         """Return the rows of a statement."""

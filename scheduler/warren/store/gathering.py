@@ -43,7 +43,7 @@ class Gathering:
     _items: dict[Row, None] = field(default_factory=dict)
 
     def add(self, facts: Sequence[Fact]) -> None:
-        """Take facts, all of them or, if one is such that it raises anything, none."""
+        """Take facts; none of them when one has what cannot be written at all."""
         told = [of(fact) for fact in facts]
         attempts = [row for fact in facts if (row := _attempt(fact)) is not None]
         items = [_part(fact) for fact in facts if isinstance(fact, ItemsEnded | Ended) and (fact.items or fact.failed)]

@@ -5,9 +5,8 @@ nobody else may write: SQLite's write transaction sees to that by itself, in Pos
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from sqlalchemy import Connection, select
 
@@ -51,8 +50,6 @@ class Known:
 
 
 _COLUMNS = ("id", "kind", "delayed", *rows.COLUMNS)
-_TOGETHER = 1_000
-"""Jobs in one statement: while the first lot is made, the database waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +114,25 @@ def _gone(bulk: Bulk, connection: Connection, told: Mapping[str, Record]) -> set
 
 
 def _write(bulk: Bulk, kinds: Kinds, told: Mapping[str, Record], known: Mapping[str, Known], now: float) -> Recorded:
-    """Write what is new, some jobs at a time, so that PostgreSQL writes the one lot while the next is made."""
-    new = changed = 0
-    jobs_told = iter(told.items())
     last = bulk.fetch(f"SELECT max(seq) FROM {jobs.name}", ())[0][0] or 0  # noqa: S608 - a name of ours
     indexed = indexed_of(bulk, [job for job in known.values() if _may_change_texts(job.record, told[job.record.id])])
-    with bulk.without_waiting():
-        while some := list(islice(jobs_told, _TOGETHER)):
-            changes = _changes(kinds, some, known, indexed, now)
-            forget(bulk, changes.stale)
-            expect_again(bulk, changes.late)
-            bulk.insert(jobs.name, _COLUMNS, changes.new)
-            for (named, groups), its in changes.changed.items():
-                bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), its)
-            new += len(changes.new)
-            changed += sum(map(len, changes.changed.values()))
-        if new:
-            expect(bulk, last)
-    return Recorded(new, changed)
+    changes = _changes(kinds, told, known, indexed, now)
+    bulk.walk_indexes()  # what is changed here is told by its number
+    forget(bulk, changes.stale)
+    expect_again(bulk, changes.late)
+    bulk.insert(jobs.name, _COLUMNS, changes.new)
+    for (named, groups), some in changes.changed.items():
+        bulk.update(jobs.name, "seq", (*named, *rows.columns(groups)), some)
+    if changes.new:
+        expect(bulk, last)
+    return Recorded(len(changes.new), sum(map(len, changes.changed.values())))
 
 
 def _changes(
-    kinds: Kinds, told: Iterable[tuple[str, Record]], known: Mapping[str, Known], indexed: Mapping[int, int], now: float
+    kinds: Kinds, told: Mapping[str, Record], known: Mapping[str, Known], indexed: Mapping[int, int], now: float
 ) -> _Changes:
     changes = _Changes()
-    for job_id, record in told:
+    for job_id, record in told.items():
         before = known.get(job_id)
         if before is None:
             state = record.state(now)

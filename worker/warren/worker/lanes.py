@@ -49,6 +49,8 @@ class Lanes:
         self._session: Session | None = None
         self._room = ahead.room
         """What the lanes were last fitted to."""
+        self._numbers = itertools.count()
+        """Of lanes: never the same again, as jobs outlive the lane that they came by, and the session."""
         self._draining = False
         self._late: list[tuple[Session, Delivery]] = []
         self._chores: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
@@ -110,7 +112,7 @@ class Lanes:
             return False
         occupied = list(self._occupied())
         spare = self._ahead.limit - len(occupied)
-        idle = sorted(session.lanes.keys() - set(occupied))
+        idle = sorted(session.lanes.keys() - set(occupied), key=lambda lane: (session.lanes[lane], lane))
         self.close_all_but([*occupied, *idle[:spare]] if spare >= 0 else [])
         return True
 
@@ -175,9 +177,7 @@ class Lanes:
         narrow = sum(width == 1 for width in session.lanes.values())
         single = min(missing, max(0, self._ahead.processes - narrow))
         widths = [1] * single + [missing - single] * (missing > single)
-        taken = session.lanes.keys() | set(self._occupied())
-        free = (lane for lane in itertools.count() if lane not in taken)
-        return dict(zip(free, widths, strict=False))
+        return {next(self._numbers): width for width in widths}
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:
         async def doing() -> None:

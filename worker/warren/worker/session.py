@@ -57,20 +57,19 @@ class Session:
         return self._width
 
     def open_lanes(self, queue: str, widths: Mapping[int, int], on_delivery: OnDelivery) -> Coroutine[None, None, None]:
-        """Open consumers of a queue, by number, each with this prefetch, unless this session has them already.
+        """Open consumers of a queue, each with its number, which no other has or had, and with this prefetch.
 
-        They are counted at once, and open when what is returned has been awaited.
+        They are counted at once, and open when what is returned has been awaited; but for those that are to be closed by then.
         """
-        new = {lane: width for lane, width in widths.items() if lane not in self.lanes}
-        self.lanes.update(new)
-        self._width += sum(new.values())
-        return self._consume(self.names.queue(queue), new, on_delivery)
+        self.lanes.update(widths)
+        self._width += sum(widths.values())
+        return self._consume(self.names.queue(queue), widths, on_delivery)
 
     async def _consume(self, queue: str, widths: Mapping[int, int], on_delivery: OnDelivery) -> None:
         try:
             async with self._opening:
                 for lane, width in widths.items():
-                    if self.alive:
+                    if self.alive and lane not in self.closing:
                         self._consumers[lane] = await self._inbound.consume(
                             queue, partial(on_delivery, self, lane), prefetch=width
                         )
@@ -81,7 +80,7 @@ class Session:
         """Take no more deliveries by these; what came by them can still be settled."""
         self.closing.update(self.lanes.keys() & lanes)
         async with self._opening:
-            # What somebody else has closed meanwhile may be about to be opened again: that is not ours to close.
+            # Somebody else may have closed some meanwhile, and what is not open yet sees that it is not to be.
             consumers = {lane: self._consumers.pop(lane) for lane in lanes if lane in self._consumers}
             with suppress(AmqpError):
                 await asyncio.gather(*map(self._inbound.cancel, consumers.values()))
