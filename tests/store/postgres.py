@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import psutil
 import psycopg
 from tests.support import eventually
 
@@ -18,6 +19,13 @@ _OPTIONS = (
     *("listen_addresses=", "fsync=off", "full_page_writes=off"),
     *("max_connections=60", "shared_buffers=64MB", "timezone=UTC", "log_min_messages=fatal"),
 )
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # not every init is quick to reap what it has adopted
+    except psutil.NoSuchProcess:
+        return True
 
 
 def tools() -> Path:
@@ -66,11 +74,16 @@ class PostgresServer:
         eventually(self._answers, message="PostgreSQL answers")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it: SIGINT in order, SIGQUIT or SIGKILL as a crash does."""
+        """End it: SIGINT in order, SIGQUIT or SIGKILL as a crash does.
+
+        Those that serve its connections only notice that it was killed, and may answer until then: their ends are awaited.
+        """
         if self._process is not None:
+            serving = psutil.Process(self._process.pid).children()
             self._process.send_signal(how)
             self._process.wait()
             self._process = None
+            eventually(lambda: all(map(_has_ended, serving)), message="nobody serves its connections any more")
 
     def close(self) -> None:
         """End it and remove what it has written."""
