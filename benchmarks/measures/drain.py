@@ -34,13 +34,14 @@ VARIANTS = (
     Variant("dramatiq, prefetch 100, classic", "dramatiq", {"prefetch": 100, "classic": True}),
     Variant("taskiq, as it comes", "taskiq", {"prefetch": None}),
     Variant("bare, prefetch 1", "bare", {"prefetch": 1}),
+    Variant("bare, a process each", "bare-processes", {"prefetch": 1}),
 )
 
 
 def cases(lab: Lab) -> Iterator[Case]:
     """Every system at prefetch 1, and what some do when they are let."""
     for variant in VARIANTS:
-        if variant.system in lab.systems:
+        if variant.system.removesuffix("-processes") in lab.systems:
             yield Case("drain", variant.subject, partial(_drain, lab, variant))
 
 

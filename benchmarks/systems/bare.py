@@ -16,7 +16,8 @@ class Bare:
         "bare",
         ("pika",),
         "quorum queue; BlockingConnection, each confirmed; SelectConnection, 500 unconfirmed; an AsyncioConnection with one "
-        "consumer of prefetch 1 for each of 2 processes, which acknowledges at once and runs nothing",
+        "consumer of prefetch 1 for each of 2 processes, which acknowledges at once and runs nothing; and such a one with a "
+        "process behind each consumer, which runs the job before it is acknowledged",
     )
 
     def __init__(self, site: Site) -> None:
@@ -43,6 +44,13 @@ class Bare:
 
     def close(self) -> None:
         self._connection.close()
+
+
+class BareProcesses(Bare):
+    """The consumer with a process behind it for each job that it holds."""
+
+    def worker(self) -> Command:
+        return Command(module("benchmarks.systems.bare_processes"), self._site.environ())
 
 
 def _body(job: str, arguments: Arguments) -> bytes:

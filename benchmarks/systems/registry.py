@@ -15,8 +15,8 @@ _CLASSES = {
     "bare": ("bare", "Bare"),
 }
 NAMES = tuple(_CLASSES)
-_CLASSES |= {"warren-coroutines": ("warren", "WarrenCoroutines")}
-"""For a measure of its own."""
+_CLASSES |= {"warren-coroutines": ("warren", "WarrenCoroutines"), "bare-processes": ("bare", "BareProcesses")}
+"""For some measures only."""
 PEERS = ("celery", "dramatiq", "taskiq")
 
 

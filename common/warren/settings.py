@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     coroutines: int = 10
     max_jobs_per_process: int = 0
     max_memory_per_process: int = 0
-    read_ahead: int = 64
+    read_ahead: int = 192
     grace_period: float = 30.0
     start_method: str = "forkserver"
     name: str = ""

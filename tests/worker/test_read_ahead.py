@@ -1,5 +1,6 @@
 """How many jobs may wait in a worker: none of long ones, more of short ones, never more than the bound."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +22,9 @@ def test_no_op_jobs_may_wait_up_to_the_bound() -> None:
     assert after([0.0001]).jobs == 32
 
 
-def test_jobs_as_long_as_the_horizon_may_wait_one_for_each_process() -> None:
-    assert after([HORIZON_SECONDS]).jobs == 2
+@pytest.mark.parametrize("most", [2, 32, 192])
+def test_jobs_as_long_as_the_horizon_may_wait_one_for_each_process(most: int) -> None:
+    assert after([HORIZON_SECONDS], most=most).jobs == 2
 
 
 def test_long_jobs_leave_nothing_waiting() -> None:

@@ -25,6 +25,10 @@ from warren.amqp.seam import (
 from warren.amqp.streams import offset_argument
 
 _LAG_SECONDS = 0.001
+_LAG_AHEAD_SECONDS = 0.008
+"""Where a consumer holds more than one delivery: whoever took it in has others to go on with meanwhile."""
+_MANY = 64
+"""Settles that are sent together anyhow, so that few jobs run again when we are killed before."""
 _FEW = 8
 """Deliveries held, below which nothing is gained by waiting."""
 _ALONE = 2
@@ -41,6 +45,7 @@ class Consumer:
     queue: str
     on_delivery: OnDelivery
     no_ack: bool
+    prefetch: int
 
 
 class Consuming:
@@ -51,6 +56,7 @@ class Consuming:
         self.arranging = asyncio.Lock()
         """Held while a consumer is opened or cancelled: pika takes any answer of a channel for everybody's."""
         self._prefetch = 0
+        self._lag = _LAG_SECONDS
         self._number = rpc.channel.channel_number
         self._stream = stream
         self._consumers: dict[bytes, Consumer] = {}
@@ -62,13 +68,14 @@ class Consuming:
         self._body: list[bytes] = []
         self._missing = 0
         self._settles = Credits(self._number) if of_stream else Settles(self._number)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         stream.taps.on_loop[self._number] = self._tap
 
     def add(self, consumer: Consumer) -> str:
         """Expect deliveries for a consumer; return the fresh tag it shall consume by."""
         tag = f"warren-{uuid.uuid4().hex}"
         self._consumers[tag.encode()] = consumer
+        self._fit_lag()
         return tag
 
     async def limit(self, prefetch: int) -> None:
@@ -80,6 +87,7 @@ class Consuming:
     def forget(self, tag: str) -> None:
         """Drop a consumer that the broker has cancelled for us: nothing more comes for it."""
         self._consumers.pop(tag.encode(), None)
+        self._fit_lag()
 
     async def get(self, queue: str) -> Delivery | None:
         """Ask for a message; see `Connection.get`."""
@@ -97,10 +105,11 @@ class Consuming:
         return delivery
 
     def settle(self, tag: int, how: Settle) -> bool:
-        """Settle a delivery, within a millisecond; False when the channel is gone.
+        """Settle a delivery, within a millisecond, or some where a consumer holds many; False when the channel is gone.
 
         Of many that are held, settles are sent when half of them is settled, so those of short jobs go together: for the broker,
-        too, one write is cheaper than many, and it answers with as many deliveries together.
+        too, one write is cheaper than many, and it answers with as many deliveries together, which it also reads together
+        from its disk when the queue is long.
         """
         if not self.rpc.channel.is_open:
             return False
@@ -111,7 +120,10 @@ class Consuming:
         elif self._settles.settled >= held or held < _FEW:
             self.flush()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LAG_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(self._lag, self.flush)
+        elif self._settles.settled == _MANY:
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_soon(self.flush)
         return True
 
     def flush(self) -> None:
@@ -121,6 +133,10 @@ class Consuming:
             self._timer = None
         if self._settles.settled:
             self._stream.write(self._settles.take())
+
+    def _fit_lag(self) -> None:
+        many = any(consumer.prefetch > 1 for consumer in self._consumers.values())
+        self._lag = _LAG_AHEAD_SECONDS if many else _LAG_SECONDS
 
     def _tap(self, kind: int, data: bytes, at: int, end: int) -> bool:
         if kind == METHOD:
@@ -201,7 +217,7 @@ class Consumers:
         rpc, arguments = consuming.rpc, offset_argument(offset)
         async with consuming.arranging:
             await consuming.limit(prefetch)
-            tag = consuming.add(Consumer(queue, on_delivery, no_ack))
+            tag = consuming.add(Consumer(queue, on_delivery, no_ack, prefetch))
             await rpc.call(
                 lambda done: rpc.channel.basic_consume(
                     queue, _tapped, auto_ack=no_ack, consumer_tag=tag, arguments=arguments, callback=done

@@ -25,7 +25,8 @@ class ReadAhead:
 
     def __init__(self, processes: int, most: int) -> None:
         self.jobs = 0
-        """How many jobs may wait now: the most there may be, or half of it, a quarter and so on. So it stays as it is for a while."""
+        """How many jobs may wait now: the most there may be, or half of it, a quarter and so on, so that it stays as it is for a
+        while; or one for each of the first processes that will be free."""
         self.each = 1
         """How many jobs a process may hold now, with the one it runs."""
         self.processes = processes
@@ -93,7 +94,7 @@ class ReadAhead:
         elif self._most:
             # Of processes that are anywhere in jobs of this length, the first k are free after k / (processes + 1) of it.
             first = min(processes, int((processes + 1) * HORIZON_SECONDS / mean))
-            self.jobs = self._step(max(first, int(processes * HORIZON_SECONDS / mean)))
+            self.jobs = max(min(first, self._most), self._step(int(processes * HORIZON_SECONDS / mean)))
         self.each = 1 - (-self.jobs // processes)
 
     def _step(self, jobs: int) -> int:
