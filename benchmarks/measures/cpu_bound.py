@@ -25,9 +25,9 @@ def cases(lab: Lab) -> Iterator[Case]:
             yield Case("cpu-bound", name, partial(_spin, lab, name, 2))
         if name == "bare":
             yield Case("cpu-bound", "bare, a process each", partial(_spin, lab, "bare-processes", 2))
-    yield Case("cpu-bound", "Pool(1)", partial(_pool, lab, 1))
+    yield Case("cpu-bound", "Pool(1)", partial(_pool, lab, 1), once=True)
     if "warren" in lab.systems:
-        yield Case("cpu-bound", "warren, 1 process", partial(_spin, lab, "warren", 1))
+        yield Case("cpu-bound", "warren, 1 process", partial(_spin, lab, "warren", 1), once=True)
 
 
 def _pool(lab: Lab, processes: int) -> Quantities:
