@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pika
@@ -10,13 +11,19 @@ from benchmarks.site import Site
 from benchmarks.systems.bare import Bare
 from pika.adapters.asyncio_connection import AsyncioConnection
 
+Delivered = Callable[[Any, Any, object, bytes], None]
 
-class Consumer:
-    """As many consumers of prefetch 1 on one channel as a worker would have processes."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._marks = Marks(site.folder)
+class Consumers:
+    """Consumers of prefetch 1 on one channel.
+
+    Args:
+        site: whose queue.
+        delivered: called with what comes by each, as pika does.
+    """
+
+    def __init__(self, site: Site, delivered: Sequence[Delivered]) -> None:
+        self._delivered = delivered
         self._queue = Bare(site).queue()
         self._connection = AsyncioConnection(pika.URLParameters(site.url), on_open_callback=self._connected)
 
@@ -31,15 +38,22 @@ class Consumer:
         channel.basic_qos(prefetch_count=1, callback=lambda _frame: self._consume(channel))
 
     def _consume(self, channel: Any) -> None:
-        for _ in range(self._site.processes):
-            channel.basic_consume(self._queue, self._delivered)
+        for each in self._delivered:
+            channel.basic_consume(self._queue, each)
 
-    def _delivered(self, channel: Any, method: Any, _properties: object, body: bytes) -> None:
+
+def acknowledging(marks: Marks) -> Delivered:
+    """Return what acknowledges each message, and counts it."""
+
+    def delivered(channel: Any, method: Any, _properties: object, body: bytes) -> None:
         if body.startswith(b'{"task": "late"'):
-            self._marks.note(time.time() - json.loads(body)["args"][0])
+            marks.note(time.time() - json.loads(body)["args"][0])
         channel.basic_ack(method.delivery_tag)
-        self._marks.count()
+        marks.count()
+
+    return delivered
 
 
 if __name__ == "__main__":
-    Consumer(Site.here()).run()
+    here = Site.here()
+    Consumers(here, [acknowledging(Marks(here.folder))] * here.processes).run()
