@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import psutil
 import pytest
 from tests.faults.workers import Gate, begun, written
 from tests.support import eventually_async
@@ -307,8 +308,13 @@ async def test_what_types_raise_while_they_are_rebuilt_ends_the_job(scene: Scene
 
 @scenario(1, 5)
 async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(scene: Scene) -> None:
+    (pid,) = scene.pids
+    process = psutil.Process(pid)
+    process.suspend()  # so that it reads both in one go
+    await eventually_async(lambda: _true(process.status() == psutil.STATUS_STOPPED), message="it is stopped")
     job = scene.run("record", str(scene.log), 1, scene.gate.path)
-    scene.pool.ending.interrupt(scene.assignments[0], "at once")  # in the same write as its beginning
+    scene.pool.ending.interrupt(scene.assignments[0], "at once")
+    process.resume()
     assert await job == Cancelled("at once")
     assert not begun(scene.log)
 
