@@ -105,7 +105,7 @@ class Consuming:
         return delivery
 
     def settle(self, tag: int, how: Settle) -> bool:
-        """Settle a delivery, within a millisecond, or some where a consumer holds many; False when the channel is gone.
+        """Settle a delivery, within a millisecond, or eight where a consumer holds many; False when the channel is gone.
 
         Of many that are held, settles are sent when half of them is settled, so those of short jobs go together: for the broker,
         too, one write is cheaper than many, and it answers with as many deliveries together, which it also reads together
